@@ -1,0 +1,29 @@
+"""Redis keys. Losing Redis loses no data: everything here is rebuilt from Kafka and Postgres."""
+
+from __future__ import annotations
+
+#: Hash: "<site>/<sensor>" -> JSON `Latest` (weir.live). The last *measured* reading of each sensor.
+LATEST = "weir:latest"
+#: Hash: "<site>/<sensor>" -> JSON SensorEvent with the last birth; field "<site>/<sensor>" of STATES -> online|lost.
+BIRTHS = "weir:births"
+STATES = "weir:states"
+#: Hash: "<site>/<sensor>" -> ms of the last flagged reading.
+FLAGGED = "weir:flagged"
+#: Hash: alert id -> JSON Alert, only those that are ACTIVE or unacknowledged.
+LIVE_ALERTS = "weir:alerts"
+#: Pub/sub channel: a JSON list of the "<site>/<sensor>" that changed.
+CHANGES = "weir:changes"
+
+
+def window(partition: int) -> str:
+    """Detector snapshot of a partition: its state and the next offset in one value."""
+    return f"weir:detector:{partition}"
+
+
+def bridge(worker: str) -> str:
+    """Hash of the bridge's live counters: received, refused, inflight, at."""
+    return f"weir:bridge:{worker}"
+
+
+#: Hash: minute of arrival (ms) -> readings and refused messages the bridge has handed to Kafka.
+RECEIVED = "weir:received"

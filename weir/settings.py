@@ -1,0 +1,81 @@
+"""Every setting, with its environment name `WEIR_<NAME>` and its default."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from the environment and from `$WEIR_HOME/env` (written by `weir up`, mode 0600)."""
+
+    model_config = SettingsConfigDict(env_prefix="WEIR_", extra="ignore", frozen=True)
+
+    home: Path = Path(".weir")
+    jars: Path = Path(__file__).resolve().parent.parent / ".jars"
+    host: str = "127.0.0.1"
+    mqtt_port: int = 1883
+    kafka_port: int = 9092
+    kafka_controller_port: int = 9093
+    postgres_port: int = 5432
+    redis_port: int = 6379
+    web_port: int = 8050
+    bridge_port: int = 6066
+    detector_port: int = 6067
+    alerts_port: int = 6068
+
+    mqtt_user: str = ""
+    mqtt_password: str = ""
+    redis_password: str = ""
+    postgres_db: str = "weir"
+    postgres_user: str = "weir_writer"
+    postgres_password: str = ""
+    postgres_reader: str = "weir_reader"
+    postgres_reader_password: str = ""
+    postgres_migrator: str = "weir_owner"
+    postgres_migrator_password: str = ""
+
+    partitions: int = 4
+    linger_ms: int = 5
+    watermark: str = "10 minutes"
+    archive_trigger_s: int = 2
+    rollup_trigger_s: int = 10
+    spark_master: str = "local[2]"
+    spark_memory: str = "512m"
+    refresh_s: int = 5
+    silent_after_s: int = 180
+    tiles_url: str = ""
+    tiles_attribution: str = ""
+    fleet_sensors: int = 50
+    fleet_rate: float = 25.0
+    fleet_seed: int = 2018
+
+    @property
+    def kafka(self) -> str:
+        return f"{self.host}:{self.kafka_port}"
+
+    def dsn(self, role: str = "writer") -> str:
+        """A libpq connection string for the `writer`, `reader` or `migrator` role. Holds a secret: never print it."""
+        user, password = {
+            "writer": (self.postgres_user, self.postgres_password),
+            "reader": (self.postgres_reader, self.postgres_reader_password),
+            "migrator": (self.postgres_migrator, self.postgres_migrator_password),
+        }[role]
+        return (
+            f"host={self.host} port={self.postgres_port} dbname={self.postgres_db} user={user} password={password}"
+        )
+
+    @property
+    def redis_url(self) -> str:
+        """Holds a secret: never print it."""
+        auth = f":{self.redis_password}@" if self.redis_password else ""
+        return f"redis://{auth}{self.host}:{self.redis_port}/0"
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    home = Settings().home
+    return Settings(_env_file=home / "env")  # type: ignore[call-arg]
