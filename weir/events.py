@@ -13,7 +13,8 @@ class Flag(msgspec.Struct, frozen=True):
     """A record of `anomalies`: one reading that was flagged, and why.
 
     `ts` is the reading's time, `at` when it was judged (ms). `score` is the distance beyond the
-    fence in units of the IQR. `low`/`high` is the fence, `window` how many values it was judged against.
+    fence in units of the IQR. `low`/`high` is the fence, `window` how many values it was judged against,
+    `nth` the number of the reading in its series and `feature` what left the fence: `level` or one derived from it.
     """
 
     site: str
@@ -28,6 +29,8 @@ class Flag(msgspec.Struct, frozen=True):
     high: float
     window: int
     at: int
+    nth: int = 0
+    feature: str = "level"
     detector: str = "iqr"
     version: int = 1
 

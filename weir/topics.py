@@ -8,10 +8,12 @@ ALERTS = "alerts"
 ALERT_COMMANDS = "alert-commands"
 SENSORS = "sensors"
 DEAD_LETTERS = "dead-letters"
+#: Carries nothing: its partitions, as Faust assigns them, say which bridge owns which sites.
+BRIDGE_SHARDS = "bridge-shards"
 
 PARTITIONS = 4
 COMPACTED = frozenset({ALERTS, SENSORS})
-ALL = (READINGS, ANOMALIES, ALERTS, ALERT_COMMANDS, SENSORS, DEAD_LETTERS)
+ALL = (READINGS, ANOMALIES, ALERTS, ALERT_COMMANDS, SENSORS, DEAD_LETTERS, BRIDGE_SHARDS)
 
 MQTT_ROOT = "weir"
 MQTT_SUBSCRIPTION = "weir/#"

@@ -60,6 +60,7 @@ CREATE TABLE anomalies (
     n          integer NOT NULL,
     detector   text NOT NULL,
     version    integer NOT NULL,
+    feature    text NOT NULL DEFAULT 'level',
     at         timestamptz NOT NULL,
     PRIMARY KEY (series_id, ts, detector)
 );
