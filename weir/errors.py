@@ -24,6 +24,7 @@ class Reason(StrEnum):
     FUTURE = "future_timestamp"
     ANCIENT = "before_1970"
     POSITION = "bad_position"
+    RATE = "rate_exceeded"
     STORE = "store_refused"
 
 

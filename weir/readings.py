@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import msgspec
 
@@ -123,7 +124,7 @@ def parse_birth(payload: bytes) -> Birth:
     return birth
 
 
-def _decode(decoder: msgspec.json.Decoder, payload: bytes):  # type: ignore[no-untyped-def,type-arg]
+def _decode(decoder: Any, payload: bytes) -> Any:
     try:
         return decoder.decode(payload)
     except msgspec.ValidationError as error:

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
 
     partitions: int = 4
     linger_ms: int = 5
+    #: How many MQTT sessions the bridges share; each serves the sites that hash to it.
+    bridge_shards: int = 1
+    sensor_rate: float = 500.0
+    sensor_burst: int = 10_000
     watermark: str = "10 minutes"
     archive_trigger_s: int = 2
     rollup_trigger_s: int = 10
@@ -63,9 +67,7 @@ class Settings(BaseSettings):
             "reader": (self.postgres_reader, self.postgres_reader_password),
             "migrator": (self.postgres_migrator, self.postgres_migrator_password),
         }[role]
-        return (
-            f"host={self.host} port={self.postgres_port} dbname={self.postgres_db} user={user} password={password}"
-        )
+        return f"host={self.host} port={self.postgres_port} dbname={self.postgres_db} user={user} password={password}"
 
     @property
     def redis_url(self) -> str:

@@ -1,0 +1,107 @@
+"""What every Faust worker of Weir has in common: settings, an idempotent producer, health and metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.web import Request, Response, View, Web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from weir.settings import settings
+
+#: Says what is wrong, in words, or None when all is well.
+Check = Callable[[], str | None]
+
+
+class Producer(driver.Producer):
+    """Faust has no setting for idempotence: Kafka must neither lose, repeat nor reorder what we send."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class WorkerApp(faust.App):
+    """A Faust app that knows whether it is well: `checks` are asked by /healthz."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.checks: dict[str, Check] = {"kafka": self._unassigned}
+        self._assigned = False
+        signal: Any = self.on_rebalance_complete
+        signal.connect(self._on_rebalance_complete)
+
+    async def _on_rebalance_complete(self, app: faust.App, **kwargs: Any) -> None:
+        self._assigned = True
+
+    def _unassigned(self) -> str | None:
+        return None if self._assigned else "waiting for Kafka to assign partitions"
+
+    def problems(self) -> dict[str, str]:
+        """The checks that fail now, by name."""
+        found = {name: check() for name, check in self.checks.items()}
+        return {name: problem for name, problem in found.items() if problem}
+
+
+def make_app(name: str, web_port: int, consumer: type[driver.Consumer] | None = None) -> WorkerApp:
+    """A Faust app named `weir-<name>` on raw bytes, with /healthz and /metrics on loopback.
+
+    `consumer` replaces the driver's consumer class. Topics are made by `weir migrate`, never by a worker.
+    """
+    config = settings()
+    app = WorkerApp(
+        f"weir-{name}",
+        broker=f"kafka://{config.kafka}",
+        datadir=config.home / "faust" / name,
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_partitions=config.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_publish_on_commit=False,
+        broker_session_timeout=8,
+        broker_heartbeat_interval=2,
+        broker_commit_interval=1,
+        consumer_auto_offset_reset="earliest",
+        producer_compression_type="lz4",
+        web_bind=config.host,
+        web_host=config.host,
+        web_port=web_port,
+    )
+    classes = {"Producer": Producer, "Consumer": consumer or driver.Consumer}
+    transport = type("Transport", (driver.Transport,), classes)
+    app.transport = transport(app.conf.broker_consumer, app)
+    app.producer_transport = transport(app.conf.broker_producer, app)
+    _add_pages(app)
+    return app
+
+
+def _add_pages(app: WorkerApp) -> None:
+    @app.page("/healthz")
+    class Health(View):
+        async def get(self, request: Request) -> Response:
+            problems = app.problems()
+            return self.json({"ok": not problems, "problems": problems}, status=503 if problems else 200)
+
+    @app.page("/metrics")
+    class Metrics(View):
+        async def get(self, request: Request) -> Response:
+            web: Web = self.web
+            return web.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
+
+
+def run(app: WorkerApp) -> None:
+    """Run the worker until a signal stops it. Faust logs warnings, Weir's own loggers say what they do."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    own = logging.getLogger("weir")
+    own.setLevel(logging.INFO)
+    own.addHandler(handler)
+    own.propagate = False
+    faust.Worker(app, loglevel="warn", redirect_stdouts=False, quiet=True).execute_from_commandline()

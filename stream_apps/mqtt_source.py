@@ -1,0 +1,167 @@
+"""One persistent MQTT session: messages come in with bounded memory, and are acknowledged when Kafka has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from stream_apps.ack import AckWindow, Token
+from stream_apps.bridge_core import Message
+from weir.settings import Settings
+from weir.topics import MQTT_SUBSCRIPTION
+
+log = logging.getLogger("weir.bridge")
+
+SESSION_EXPIRY_S = 86_400
+RECEIVE_MAXIMUM = 20_000
+#: Above this the network thread waits, and with it the broker: memory is bounded, nothing is dropped.
+MAX_HELD_BYTES = 64 * 1024 * 1024
+_BLOCK_S = 0.2
+
+
+class MqttSource:
+    """The session of one shard. Callbacks run in paho's thread, everything else in the event loop's.
+
+    `owns(site)` tells whether a site belongs to this shard; what does not is acknowledged at once, since another
+    session carries it too.
+    """
+
+    def __init__(self, shard: int, config: Settings, owns: Callable[[str], bool]) -> None:
+        self.shard = shard
+        self.window = AckWindow()
+        self.connected = False
+        self._owns = owns
+        self._config = config
+        self._generation = 0
+        self._inbox: deque[tuple[int, int, mqtt.MQTTMessage, int]] = deque()
+        self._held_bytes = 0
+        self._room = threading.Event()
+        self._room.set()
+        self._stopping = False
+        self._signalled = False
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._client = self._make_client()
+
+    def start(self) -> None:
+        """Connect and keep connecting, with back-off, until `stop`."""
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        self._client.connect_async(
+            self._config.host, self._config.mqtt_port, keepalive=60, clean_start=False, properties=properties
+        )
+        self._client.loop_start()
+
+    def stop_receiving(self) -> None:
+        """Take nothing more; what is not acknowledged will be delivered again to the next owner."""
+        self._stopping = True
+        self._room.set()
+
+    def close(self) -> None:
+        """Disconnect, without ending the session."""
+        self.stop_receiving()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    async def wait(self) -> None:
+        """Return when something has arrived."""
+        await self._wake.wait()
+
+    def drain(self, limit: int) -> list[Message]:
+        """Take what has arrived, at most `limit` messages, in the order of receipt."""
+        self._wake.clear()
+        self._signalled = False
+        messages: list[Message] = []
+        skipped: list[Token] = []
+        while self._inbox and len(messages) < limit:
+            generation, rx, raw, size = self._inbox.popleft()
+            self._held_bytes -= size
+            if generation > self.window.generation:
+                self.window.reconnected(generation)
+            # What an older connection brought is used all the same: the broker may have lost the session.
+            token = self.window.received(raw.mid) if raw.qos and generation == self._generation else None
+            topic = _topic(raw)
+            if self._owns(_site(topic)):
+                messages.append(Message(topic, bytes(raw.payload), rx, token))
+            elif token is not None:
+                skipped.append(token)
+        if self._held_bytes < MAX_HELD_BYTES:
+            self._room.set()
+        if self._inbox:
+            self._wake.set()
+        self.acknowledge(skipped)
+        return messages
+
+    def acknowledge(self, tokens: Iterable[Token]) -> None:
+        """Kafka has these messages: send the PUBACKs that are due, in the order of receipt."""
+        for mid in self.window.finished(tokens):
+            if self.window.generation != self._generation:
+                return
+            self._client.ack(mid, 1)
+
+    def _make_client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"weir-bridge-{self.shard}",
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
+        )
+        if self._config.mqtt_user:
+            client.username_pw_set(self._config.mqtt_user, self._config.mqtt_password)
+        client.reconnect_delay_set(1, 10)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            log.error("Mosquitto refuses the bridge (%s): check WEIR_MQTT_USER and its password", reason)
+            return
+        self._generation += 1
+        self.connected = True
+        log.info("shard %d: connected, session %s", self.shard, "resumed" if flags.session_present else "new")
+        # Retained births come once, with a new subscription (retainHandling 1), not at every reconnect.
+        client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
+
+    def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._generation += 1
+        self.connected = False
+        if not self._stopping:
+            log.warning("shard %d: disconnected (%s), connecting again", self.shard, reason)
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, raw: mqtt.MQTTMessage) -> None:
+        while self._held_bytes >= MAX_HELD_BYTES and not self._stopping:
+            self._room.clear()
+            self._room.wait(_BLOCK_S)
+        if self._stopping:
+            return
+        size = len(raw.payload) + 500
+        self._held_bytes += size
+        self._inbox.append((self._generation, time.time_ns() // 1_000_000, raw, size))
+        if not self._signalled:
+            self._signalled = True
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+
+def _topic(raw: mqtt.MQTTMessage) -> str:
+    try:
+        return raw.topic
+    except UnicodeDecodeError:
+        return ""
+
+
+def _site(topic: str) -> str:
+    return topic.split("/", 2)[1] if topic.startswith("weir/") and topic.count("/") else ""
