@@ -13,7 +13,8 @@ import os
 import time
 from asyncio import Future
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, ClassVar, NoReturn
 
 import faust
 from faust.types import TP
@@ -64,7 +65,13 @@ received = ReceivedCounter(config.redis_url)
 
 
 class Bridge(faust.Service):
-    """Runs one MQTT session for each shard this worker owns."""
+    """Runs one MQTT session for each shard this worker owns.
+
+    Faust makes the instance, and may assign partitions before it starts: hence what is kept on the class.
+    """
+
+    instance: ClassVar[Bridge | None] = None
+    owned: ClassVar[set[int]] = set()
 
     def __post_init__(self) -> None:
         self.sources: dict[int, MqttSource] = {}
@@ -75,6 +82,8 @@ class Bridge(faust.Service):
     async def on_start(self) -> None:
         app.checks["mqtt"] = self.problem
         await received.start()
+        Bridge.instance = self
+        await self.own(Bridge.owned)
 
     async def own(self, owned: set[int]) -> None:
         """Start the sessions of shards just gained, stop those of shards lost."""
@@ -105,6 +114,7 @@ class Bridge(faust.Service):
         await asyncio.to_thread(source.close)
 
     async def on_stop(self) -> None:
+        Bridge.instance = None
         for shard in list(self.sources):
             await self._stop_source(shard)
         await received.stop()
@@ -116,7 +126,7 @@ class Bridge(faust.Service):
         lost = [str(shard) for shard, source in self.sources.items() if not source.connected]
         return f"not connected to Mosquitto: shard {', '.join(lost)}" if lost else None
 
-    def settled(self, source: MqttSource, record: Record, future: Future[Any]) -> None:
+    def settled(self, source: MqttSource, record: Record, oldest: int, future: Future[Any]) -> None:
         """Kafka has answered for one record: acknowledge its messages, or have them delivered again."""
         self.inflight -= 1
         self.progress = time.monotonic()
@@ -124,6 +134,7 @@ class Bridge(faust.Service):
         if error is not None:
             _give_up(f"Kafka did not take a record of {record.topic}: {error!r}")
         records_total.labels(record.topic).inc()
+        to_kafka.observe(max(0.0, time.time() - oldest / 1000))
         received.add(record.received)
         source.acknowledge(record.tokens)
 
@@ -133,7 +144,7 @@ def _owner(shard: int) -> Any:
     return lambda site: count == 1 or topics.partition_of(site, count) == shard
 
 
-bridge = app.service(Bridge)
+app.service(Bridge)
 
 
 @app.agent(batches)
@@ -165,20 +176,14 @@ async def _carry(batch: Batch) -> None:
     for record in records:
         future: Any = await app.producer.send(record.topic, record.key, record.value, record.partition, None, None)
         this.inflight += 1
-        future.add_done_callback(lambda done, record=record: _settled(batch.source, record, done, oldest))
+        future.add_done_callback(partial(this.settled, batch.source, record, oldest))
     unacknowledged.set(sum(len(source.window) for source in this.sources.values()))
 
 
-def _settled(source: MqttSource, record: Record, future: Future[Any], oldest: int) -> None:
-    to_kafka.observe(max(0.0, time.time() - oldest / 1000))
-    _running().settled(source, record, future)
-
-
 def _running() -> Bridge:
-    for service in app._extra_service_instances or ():
-        if isinstance(service, Bridge):
-            return service
-    raise RuntimeError("the bridge service is not running")
+    if Bridge.instance is None:
+        raise RuntimeError("the bridge service is not running")
+    return Bridge.instance
 
 
 @app.agent(shards)
@@ -191,7 +196,9 @@ async def ownership(stream: faust.StreamT[bytes]) -> None:
 @assigned_signal.connect
 async def on_assigned(app: faust.App, assigned: set[TP], **kwargs: Any) -> None:
     owned = {tp.partition for tp in assigned if tp.topic == topics.BRIDGE_SHARDS}
-    await _running().own({shard for shard in owned if shard < config.bridge_shards})
+    Bridge.owned = {shard for shard in owned if shard < config.bridge_shards}
+    if Bridge.instance is not None:
+        await Bridge.instance.own(Bridge.owned)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -104,4 +105,5 @@ def run(app: WorkerApp) -> None:
     own.setLevel(logging.INFO)
     own.addHandler(handler)
     own.propagate = False
+    Path(app.conf.datadir).mkdir(parents=True, exist_ok=True)
     faust.Worker(app, loglevel="warn", redirect_stdouts=False, quiet=True).execute_from_commandline()
