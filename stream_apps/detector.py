@@ -1,0 +1,297 @@
+"""The detector: judges every reading, flags go to `anomalies`. Run as `python -m stream_apps.detector`.
+
+State and offset are one value in Redis per partition (see `snapshot`), so a crash repeats records and loses none.
+What is repeated gives the same flags, with the same ids. A snapshot is written only after Kafka has acknowledged
+the flags of everything it stands for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from asyncio import Future
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, NoReturn
+
+import faust
+import msgspec
+from faust.types import TP
+from prometheus_client import Counter, Histogram
+
+from stream_apps.faust_base import make_app, run
+from stream_apps.iqr import Detector
+from stream_apps.latest import LiveCache
+from stream_apps.seeking import seeking_consumer
+from stream_apps.snapshot import Snapshots
+from weir import keys, topics
+from weir.errors import Reason, Refused, WeirError
+from weir.events import DeadLetter, Flag
+from weir.readings import Reading, SensorEvent, decode_frame, encode
+from weir.settings import settings
+
+log = logging.getLogger("weir.detector")
+config = settings()
+
+SNAPSHOT_S = 3.0
+#: How long a snapshot waits for Kafka to take the flags it stands for; then it is left for the next round.
+FLAGS_S = 5.0
+HAND_OVER_S = 6.0
+STUCK_S = 30.0
+_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+frames_total = Counter("weir_detector_frames", "Frames judged")
+readings_total = Counter("weir_detector_readings", "Readings judged")
+flags_total = Counter("weir_detector_flags", "Readings flagged")
+undecodable = Counter("weir_detector_undecodable", "Records that could not be decoded", ["topic"])
+snapshots_total = Counter("weir_detector_snapshots", "Snapshots by outcome", ["outcome"])
+published_to_judged = Histogram(
+    "weir_published_to_judged_seconds", "From the time a live reading claims to its judgement", buckets=_BUCKETS
+)
+received_to_judged = Histogram(
+    "weir_received_to_judged_seconds", "From receipt by the bridge to judgement, per frame", buckets=_BUCKETS
+)
+
+_sensor_event = msgspec.json.Decoder(SensorEvent)
+
+
+class Part:
+    """One partition's detector and the next offset it has not seen.
+
+    `whole` is held while a frame is judged and its flags are handed to the producer, so that a snapshot never
+    stands for flags that nobody has sent.
+    """
+
+    def __init__(self, detector: Detector, offset: int) -> None:
+        self.detector = detector
+        self.offset = offset
+        self.saved = offset
+        self.whole = asyncio.Lock()
+
+
+parts: dict[int, Part] = {}
+#: What was revoked last: still a good pair, used if Redis has lost its own by the time the partition comes back.
+former: dict[int, Part] = {}
+snapshots = Snapshots(config.redis_url)
+cache = LiveCache(config.redis_url)
+pending: set[Future[Any]] = set()
+
+
+async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
+    """Where to start: `readings` at the snapshot, the compacted `sensors` at its beginning."""
+    starts: dict[TP, int] = {}
+    for tp, (first, end) in offsets.items():
+        if tp.topic == topics.SENSORS:
+            starts[tp] = first
+        elif tp.topic == topics.READINGS:
+            part = await _restore(tp.partition, end)
+            if part is not None:
+                # What Kafka no longer has cannot be judged; the state is still the best there is.
+                part.offset = max(part.offset, first)
+                starts[tp] = part.offset
+            parts[tp.partition] = part or Part(Detector(), 0)
+    former.clear()
+    return starts
+
+
+async def _restore(partition: int, end: int) -> Part | None:
+    found, held = await snapshots.load(partition), former.get(partition)
+    if held is not None and held.offset <= end and (found is None or found[0] <= held.offset):
+        return Part(held.detector, held.offset)
+    if found is None:
+        log.info("partition %d: no snapshot, starting fresh", partition)
+        return None
+    offset, state = found
+    if offset > end:
+        log.warning(
+            "partition %d: the snapshot (%d) is beyond the topic's end (%d): a new topic", partition, offset, end
+        )
+        await snapshots.forget(partition)
+        return None
+    try:
+        return Part(await asyncio.to_thread(Detector.load, state), offset)
+    except (ValueError, WeirError) as error:
+        log.warning("partition %d: the snapshot does not fit this detector (%s): learning anew", partition, error)
+        return Part(Detector(), offset)
+
+
+app = make_app("detector", config.detector_port, seeking_consumer(positions))
+revoked_signal: Any = app.on_partitions_revoked
+
+
+@revoked_signal.connect
+async def on_revoked(app: faust.App, revoked: set[TP], **kwargs: Any) -> None:
+    """Hand over: write the state, then drop it. The next owner starts at its offset."""
+    mine = [tp.partition for tp in revoked if tp.topic == topics.READINGS]
+    with suppress(TimeoutError):  # the snapshot before this one is good too, only older
+        await asyncio.wait_for(asyncio.gather(*(_snapshot(partition) for partition in mine)), HAND_OVER_S)
+    for partition in mine:
+        if partition in parts:
+            former[partition] = parts.pop(partition)
+
+
+class Keeper(faust.Service):
+    """Writes snapshots and the live picture, beside the agents."""
+
+    instance: ClassVar[Keeper | None] = None
+
+    def __post_init__(self) -> None:
+        self.progress = time.monotonic()
+
+    async def on_start(self) -> None:
+        app.checks["flags"] = self.problem
+        Keeper.instance = self
+        await cache.start()
+
+    @faust.Service.task
+    async def _save(self) -> None:
+        while not self.should_stop:
+            await self.sleep(SNAPSHOT_S)
+            for partition in list(parts):
+                await _snapshot(partition)
+
+    async def on_stop(self) -> None:
+        for partition in list(parts):
+            await _snapshot(partition)
+        await cache.stop()
+        await snapshots.close()
+
+    def problem(self) -> str | None:
+        """For /healthz: Kafka goes on taking flags."""
+        waited = time.monotonic() - self.progress
+        return f"Kafka has taken no flag for {waited:.0f} s" if pending and waited > STUCK_S else None
+
+
+app.service(Keeper)
+
+
+async def _snapshot(partition: int) -> None:
+    part = parts.get(partition)
+    if part is None or part.offset == part.saved:
+        return
+    async with part.whole:
+        offset, state, flags = part.offset, part.detector.dump(), set(pending)
+    if flags and (await asyncio.wait(flags, timeout=FLAGS_S))[1]:
+        snapshots_total.labels("unsent").inc()
+        return
+    kept = await snapshots.save(partition, offset, state)
+    snapshots_total.labels({True: "kept", False: "fenced", None: "failed"}[kept]).inc()
+    if kept:
+        part.saved = offset
+
+
+@app.agent(app.topic(topics.READINGS))
+async def judge(stream: Any) -> None:
+    """Judge each frame; the state moves only by whole frames."""
+    async for event in stream.events():
+        message = event.message
+        part = parts.get(message.partition)
+        if part is None or message.offset < part.offset or message.generation_id != app.consumer_generation_id:
+            continue  # revoked meanwhile, already in the state, or fetched before the last rebalance
+        try:
+            async with part.whole:
+                await _judge(part, message)
+        except Exception as error:  # Faust would skip the frame and go on, and the state would lie
+            log.exception("frame %d of partition %d could not be judged", message.offset, message.partition)
+            _give_up(repr(error))
+
+
+async def _judge(part: Part, message: Any) -> None:
+    try:
+        readings = decode_frame(message.value or b"")
+    except Refused as refusal:
+        part.offset = message.offset + 1
+        await _dead_letter(message, refusal)
+        return
+    at = time.time_ns() // 1_000_000
+    flags = part.detector.judge(readings, at)
+    part.offset = message.offset + 1
+    cache.readings(readings)
+    sends = [_flag(flag) for flag in flags]
+    _measure(readings, at, len(flags))
+    for send in sends:
+        await send
+
+
+async def _flag(flag: Flag) -> None:
+    cache.flagged(f"{flag.site}/{flag.sensor}", flag.ts)
+    partition = topics.partition_of(flag.sensor, config.partitions)
+    await _send(topics.ANOMALIES, f"{flag.site}/{flag.sensor}".encode(), encode(flag), partition)
+
+
+def _measure(readings: list[Reading], at: int, flags: int) -> None:
+    frames_total.inc()
+    readings_total.inc(len(readings))
+    flags_total.inc(flags)
+    if readings:
+        received_to_judged.observe(max(0, at - readings[0].rx) / 1000)
+    for reading in readings:
+        if not reading.hist:
+            published_to_judged.observe(max(0, at - reading.ts) / 1000)
+
+
+async def _send(topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
+    future: Any = await app.producer.send(topic, key, value, partition, None, None)
+    pending.add(future)
+    future.add_done_callback(_sent)
+
+
+def _sent(future: Future[Any]) -> None:
+    pending.discard(future)
+    if Keeper.instance is not None:
+        Keeper.instance.progress = time.monotonic()
+    error = asyncio.CancelledError("cancelled") if future.cancelled() else future.exception()
+    if error is not None:
+        _give_up(f"Kafka did not take a flag: {error!r}")
+
+
+def _give_up(why: str) -> NoReturn:
+    """End the process: the snapshot does not stand for what failed, so the next one judges it again."""
+    log.critical("%s. The detector ends; the supervisor starts it again", why)
+    os._exit(70)
+
+
+async def _dead_letter(message: Any, refusal: Refused) -> None:
+    undecodable.labels(message.topic).inc()
+    letter = DeadLetter.of(
+        id=f"{message.topic}-{message.partition}-{message.offset}",
+        source=message.topic,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        at=time.time_ns() // 1_000_000,
+        payload=message.value or b"",
+    )
+    await _send(topics.DEAD_LETTERS, message.topic.encode(), encode(letter))
+
+
+@app.agent(app.topic(topics.SENSORS))
+async def sensors(stream: Any) -> None:
+    """Births and states, read from the beginning at every start: the topic is compacted."""
+    async for event in stream.events():
+        message = event.message
+        try:
+            _sensor(message.key or b"", message.value)
+        except Refused as refusal:
+            await _dead_letter(message, refusal)
+
+
+def _sensor(key: bytes, value: bytes | None) -> None:
+    field, _, leaf = key.decode(errors="replace").rpartition("/")
+    if not value:
+        cache.sensor(keys.BIRTHS if leaf == "birth" else keys.STATES, field, None)
+        return
+    try:
+        event = _sensor_event.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(Reason.SHAPE, str(error)) from error
+    field = f"{event.site}/{event.sensor}"
+    if event.birth is not None:
+        cache.sensor(keys.BIRTHS, field, value)
+    if event.state is not None:
+        cache.sensor(keys.STATES, field, event.state)
+
+
+if __name__ == "__main__":
+    run(app)

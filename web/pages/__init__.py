@@ -1,0 +1,1 @@
+"""One module a page: `layout(**query)` builds it, `register(app)` adds its callbacks."""
