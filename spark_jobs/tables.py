@@ -23,7 +23,8 @@ _FLAG_ROW = "(%s, to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s, %s, %s, %s, %s,
 _ALERT = """
 INSERT INTO alerts (id, site, sensor, metric, rule, severity, state, acknowledged, opened, at, n, text, by,
                     shelved_until)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0), %s, %s, %s, to_timestamp(%s / 1000.0))
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0), %s, %s, %s,
+        to_timestamp(%s / 1000.0))
 ON CONFLICT (id) DO UPDATE SET
     severity = excluded.severity, state = excluded.state, acknowledged = excluded.acknowledged, at = excluded.at,
     n = excluded.n, text = excluded.text, by = excluded.by, shelved_until = excluded.shelved_until

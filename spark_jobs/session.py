@@ -1,0 +1,88 @@
+"""The one Spark session: as small and as quick to start as it goes on one machine, the same code on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from weir.errors import SetupError
+from weir.settings import Settings
+
+_STATE_STORE = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+_LOG4J = """rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.target = SYSTEM_ERR
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %m%n%ex{3}
+logger.heartbeat.name = org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor
+logger.heartbeat.level = error
+logger.kafka.name = org.apache.kafka.clients
+logger.kafka.level = error
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+"""
+
+
+def conf(config: Settings, folder: Path) -> dict[str, str]:
+    """Spark's settings. `folder` is where its own files go."""
+    jars = sorted(str(jar.resolve()) for jar in (config.jars / "spark").glob("*.jar"))
+    if not jars:
+        raise SetupError(f"no Spark connector in {config.jars / 'spark'}: run `make up`, which fetches it")
+    local = config.spark_master.startswith("local")
+    return {
+        "spark.app.name": "weir",
+        "spark.master": config.spark_master,
+        "spark.driver.memory": config.spark_memory,
+        "spark.driver.host": config.host,
+        "spark.driver.bindAddress": config.host,
+        # In one process the class path will do; a cluster's executors have to be sent the jars.
+        "spark.driver.extraClassPath" if local else "spark.jars": (":" if local else ",").join(jars),
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss1m"
+        f" -Dlog4j2.configurationFile=file:{folder / 'log4j2.properties'} -Dderby.system.home={folder}",
+        "spark.pyspark.python": sys.executable,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(folder / "tmp"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        "spark.sql.streaming.stateStore.providerClass": _STATE_STORE,
+        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        "spark.sql.streaming.stopTimeout": "4s",
+        "spark.sql.streaming.metricsEnabled": "false",
+    }
+
+
+def start(config: Settings, folder: Path) -> SparkSession:
+    """Start Spark. Raises `SetupError` when the connector is missing."""
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    (folder / "log4j2.properties").write_text(_LOG4J)
+    builder = SparkSession.Builder()
+    for name, value in conf(config, folder).items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def kafka(spark: SparkSession, config: Settings, topics: list[str], most: int) -> DataFrame:
+    """A stream of the records of `topics`, at most `most` in one batch.
+
+    While Kafka is away the source goes on asking. Records that Kafka no longer has (retention) are passed over with
+    a warning: the ledger shows them as missing.
+    """
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", config.kafka)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", "earliest")
+        .option("maxOffsetsPerTrigger", most)
+        .option("failOnDataLoss", "false")
+        .option("fetchOffset.numRetries", 1_000_000)
+        .option("fetchOffset.retryIntervalMs", 1000)
+        .load()
+    )
