@@ -1,0 +1,166 @@
+"""Computes dirty buckets of `readings_5m` from the raw readings, in SQL, and finds buckets that ought to be dirty.
+
+Why the aggregates end up equal to SQL over all raw readings, whatever the order of arrival:
+
+1. Every reading is either *on time* by a rule on the reading alone (`lateness.on_time`), then the streaming rollup
+   counts it; or it is late or back-filled, then the archive marks its buckets dirty in the transaction that stores it.
+2. Where the rollup counts wrongly, the bucket becomes dirty too: a reading delivered twice is a conflict in the
+   archive; one that Spark's watermark dropped all the same (partitions read at different speeds after an outage), or
+   that is no reading for the archive, shows as a different count when `sweep` compares each bucket with raw, once.
+3. A dirty bucket is computed only after it is *closed*: the rollup will never write it again, so nothing overwrites
+   the repair. Closed means that its end lies within `rollup_reach.reach`, the greater of
+   - the watermark of a completed batch: later batches drop what belongs to windows that ended before it;
+   - `received - slack - horizon`, where the rollup has processed all that was in Kafka at `received`: what comes
+     later is on time only if measured after that.
+   The reach is kept in Postgres and only grows, and the rollup's own upsert leaves closed buckets alone. So a deleted
+   checkpoint, whose replay from the earliest offset has an empty watermark and partial counts, cannot damage them.
+4. A mark is cleared in the transaction that computes the bucket, in a statement *before* the one that reads raw. A
+   writer whose reading that statement cannot see yet marks the bucket after storing it: either the mark is new, or it
+   waits for ours to be gone (ON CONFLICT DO UPDATE) and is set again. So no reading is forgotten.
+5. A bucket is swept only when the archive, too, has stored every on-time reading of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from psycopg2.extensions import connection as Connection
+
+from spark_jobs.database import Database, Stopping
+from spark_jobs.lateness import BUCKET_MS, bucket_of
+from spark_jobs.reach import Reach
+
+log = logging.getLogger("weir.spark")
+
+CHUNK = 20_000
+PAUSE_S = 3.0
+
+_ADVANCE = "UPDATE rollup_reach SET reach = %s WHERE reach < %s"
+_PICKED = """
+CREATE TEMP TABLE IF NOT EXISTS picked (series_id integer, bucket timestamptz) ON COMMIT DELETE ROWS"""
+_PICK = """
+WITH gone AS (
+    DELETE FROM dirty_buckets WHERE (series_id, bucket) IN (
+        SELECT series_id, bucket FROM dirty_buckets
+        WHERE bucket <= (SELECT reach FROM rollup_reach) - interval '5 minutes'
+        LIMIT %s FOR UPDATE SKIP LOCKED)
+    RETURNING series_id, bucket
+)
+INSERT INTO picked SELECT series_id, bucket FROM gone"""
+_COMPUTE = """
+INSERT INTO readings_5m AS a (series_id, bucket, n, mean, min, max, stddev)
+SELECT p.series_id, p.bucket, r.n, r.mean, r.min, r.max, r.stddev
+FROM picked p CROSS JOIN LATERAL (
+    SELECT count(*) AS n, avg(value) AS mean, min(value) AS min, max(value) AS max, stddev_samp(value) AS stddev
+    FROM readings
+    WHERE series_id = p.series_id AND ts >= p.bucket AND ts < p.bucket + interval '5 minutes'
+) r
+WHERE r.n > 0
+ON CONFLICT (series_id, bucket) DO UPDATE SET
+    n = excluded.n, mean = excluded.mean, min = excluded.min, max = excluded.max, stddev = excluded.stddev"""
+_REMOVE_EMPTY = """
+DELETE FROM readings_5m a USING picked p
+WHERE a.series_id = p.series_id AND a.bucket = p.bucket AND NOT EXISTS (
+    SELECT FROM readings r
+    WHERE r.series_id = p.series_id AND r.ts >= p.bucket AND r.ts < p.bucket + interval '5 minutes')"""
+_SWEEP = """
+INSERT INTO dirty_buckets (series_id, bucket)
+SELECT s.series_id, d.bucket FROM series s CROSS JOIN LATERAL (
+    SELECT coalesce(raw.bucket, agg.bucket) AS bucket
+    FROM (SELECT date_bin('5 minutes', ts, 'epoch') AS bucket, count(*) AS n FROM readings
+          WHERE series_id = s.series_id AND ts >= %(since)s AND ts < %(until)s GROUP BY 1) raw
+    FULL JOIN (SELECT bucket, n FROM readings_5m
+          WHERE series_id = s.series_id AND bucket >= %(since)s AND bucket < %(until)s) agg
+    ON raw.bucket = agg.bucket
+    WHERE raw.n IS DISTINCT FROM agg.n
+) d
+ON CONFLICT (series_id, bucket) DO UPDATE SET bucket = excluded.bucket"""
+
+
+@dataclass(frozen=True)
+class Reaches:
+    """How far both queries have come."""
+
+    archive: Reach = Reach()
+    rollups: Reach = Reach()
+
+
+def advance(connection: Connection, closed: int) -> None:
+    """Note that no bucket that ends before `closed` (ms) will be written by the rollup again."""
+    with connection.cursor() as cursor:
+        moment = _time(closed)
+        cursor.execute(_ADVANCE, (moment, moment))
+
+
+def repair(connection: Connection, most: int = CHUNK) -> int:
+    """Compute at most `most` closed dirty buckets. Returns how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PICKED)
+        cursor.execute(_PICK, (most,))
+        picked = cursor.rowcount
+        if picked:
+            cursor.execute(_COMPUTE)
+            if cursor.rowcount < picked:
+                cursor.execute(_REMOVE_EMPTY)
+    return picked
+
+
+def sweep(connection: Connection, until: int) -> int:
+    """Mark the buckets before `until` (ms), not swept yet, whose count is not that of raw. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT swept FROM rollup_reach FOR UPDATE")
+        row = cursor.fetchone()
+        since = bucket_of(int(row[0].timestamp() * 1000)) if row else 0
+        until = bucket_of(until)
+        if until < since + BUCKET_MS:
+            return 0
+        cursor.execute(_SWEEP, {"since": _time(since), "until": _time(until)})
+        found = cursor.rowcount
+        cursor.execute("UPDATE rollup_reach SET swept = %s", (_time(until),))
+    return found
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+class Repairer(threading.Thread):
+    """Repairs every few seconds with a connection of its own; `reaches` is set by the main thread."""
+
+    def __init__(self, database: Database, horizon: int, stop: threading.Event) -> None:
+        super().__init__(name="repair", daemon=True)
+        self.reaches = Reaches()
+        self._database = database
+        self._horizon = horizon
+        self._stop_event = stop
+
+    def run(self) -> None:
+        """Until stopped. An error that waiting does not mend ends the thread, and the application with it."""
+        try:
+            while not self._stop_event.wait(PAUSE_S):
+                self.once()
+        except Stopping:
+            return
+        except Exception:
+            log.exception("the repair of aggregates has failed")
+
+    def once(self) -> int:
+        """Advance, sweep, and repair all that is due. Returns how many buckets were repaired."""
+        closed = self.reaches.rollups.closed_until(self._horizon)
+        both = min(closed, self.reaches.archive.on_time_until(self._horizon))
+        if closed:
+            self._database.run(lambda connection: advance(connection, closed))
+        if both:
+            found = self._database.run(lambda connection: sweep(connection, both))
+            if found:
+                log.warning("%d buckets differ from raw in their count, and are computed anew", found)
+        total = 0
+        while not self._stop_event.is_set():
+            done = self._database.run(repair)
+            total += done
+            if done < CHUNK:
+                break
+        return total
