@@ -207,9 +207,9 @@ def simulate(
     seconds: Annotated[float | None, typer.Option(help="Stop after this time; never when not given.")] = None,
 ) -> None:
     """Publish a simulated fleet's readings to MQTT."""
-    from edge import fleet
+    from edge.fleet import simulate as run
 
-    fleet.simulate(sensors=sensors, rate=rate, profile=profile, faults=faults, seed=seed, seconds=seconds)
+    run(sensors=sensors, rate=rate, profile=profile, faults=faults, seed=seed, seconds=seconds)
 
 
 @cli.command()
@@ -219,11 +219,11 @@ def replay(
     end: Annotated[str, typer.Option(help="`now`: shift the recording in time so that it ends now.")] = "",
 ) -> None:
     """Publish a recorded CSV (`sensor_id,ts,VALUE...`) to MQTT."""
-    from edge import replay as replaying
+    from edge.replay import replay_file
 
     if not file.exists():
         raise SetupError(f"{file} does not exist")
-    replaying.replay_file(file, speed, end == "now")
+    replay_file(file, speed, end == "now")
 
 
 if __name__ == "__main__":

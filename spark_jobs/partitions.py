@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from psycopg2.extensions import connection as Connection
+
 from spark_jobs.database import Database
 from spark_jobs.lateness import MAX_TS
 
@@ -34,7 +36,6 @@ class Partitions:
         missing = sorted({self._month(day) for day in days} - self._known)
         for year, month in missing:
             first = datetime(year, month, 1, tzinfo=UTC)
-            # The 28th of every month exists, and "two months ahead" is then judged by a day in the month itself.
             database.run(lambda connection, first=first: _ensure(connection, first))  # type: ignore[misc]
             self._known.add((year, month))
 
@@ -44,6 +45,6 @@ class Partitions:
         return self._days[day]
 
 
-def _ensure(connection, first: datetime) -> None:  # type: ignore[no-untyped-def]
+def _ensure(connection: Connection, first: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT ensure_partition(%s)", (first,))

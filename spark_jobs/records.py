@@ -118,7 +118,7 @@ _flag = msgspec.json.Decoder(Flag)
 _alert = msgspec.json.Decoder(Alert)
 _letter = msgspec.json.Decoder(DeadLetter)
 _event = msgspec.json.Decoder(SensorEvent)
-_DECODERS = {
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     topics.ANOMALIES: _flag,
     topics.ALERTS: _alert,
     topics.DEAD_LETTERS: _letter,

@@ -84,8 +84,8 @@ ON CONFLICT (series_id, bucket) DO UPDATE SET bucket = excluded.bucket"""
 class Reaches:
     """How far both queries have come."""
 
-    archive: Reach = Reach()
-    rollups: Reach = Reach()
+    archive: Reach
+    rollups: Reach
 
 
 def advance(connection: Connection, closed: int) -> None:
@@ -132,7 +132,7 @@ class Repairer(threading.Thread):
 
     def __init__(self, database: Database, horizon: int, stop: threading.Event) -> None:
         super().__init__(name="repair", daemon=True)
-        self.reaches = Reaches()
+        self.reaches = Reaches(Reach(), Reach())
         self._database = database
         self._horizon = horizon
         self._stop_event = stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from spark_jobs.database import Database
@@ -62,6 +63,6 @@ def _resolve(connection: Connection, names: list[Name]) -> dict[Name, int]:
     return found
 
 
-def _select(cursor, names: list[Name]) -> dict[Name, int]:  # type: ignore[no-untyped-def]
+def _select(cursor: Cursor, names: list[Name]) -> dict[Name, int]:
     rows = execute_values(cursor, _IDS, names, page_size=1000, fetch=True)
     return {(site, sensor, metric): series_id for site, sensor, metric, series_id in rows}

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream_apps.iqr_kernel import judge
+from stream_apps import iqr_kernel
 from weir.events import Flag
 from weir.readings import Reading
 
+_judge: Any = iqr_kernel.judge
 #: Larger values are judged as this, so that differences stay finite.
 _HUGE = 1e150
 
@@ -85,7 +86,7 @@ class Detector:
         limited = np.clip(np.array(values, np.float64), -_HUGE, _HUGE)
         state = [self._state[name] for name in _ARRAYS]
         p = self.params
-        count = judge(np.array(rows, np.int64), times, limited, hist, *state, p.warmup, p.reach, p.floor, flagged, out)
+        count = _judge(np.array(rows, np.int64), times, limited, hist, *state, p.warmup, p.reach, p.floor, flagged, out)
         names = self.names() if count else []
         return [
             _flag(names[rows[i]], readings[owners[i]].ts, values[i], line, at)

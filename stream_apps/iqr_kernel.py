@@ -23,7 +23,7 @@ def _quartile(values: np.ndarray, size: int, share: float) -> float:
 @numba.njit(cache=True)
 def _replace(values: np.ndarray, size: int, old: float, new: float, full: bool) -> None:
     """Keep `values[:size]` sorted while `old` leaves (when full) and `new` enters."""
-    hole = min(np.searchsorted(values[:size], old), size - 1) if full else size - 1
+    hole: int = min(int(np.searchsorted(values[:size], old)), size - 1) if full else size - 1
     while hole > 0 and values[hole - 1] > new:
         values[hole] = values[hole - 1]
         hole -= 1

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,7 +61,7 @@ def test_a_shifted_recording_ends_now_and_keeps_its_intervals(times: list[int], 
     rows = [Row("s", ts, {"t": 1.0}, None, None, "") for ts in sorted(times)]
     moved = recorded.shifted(rows, now)
     assert moved[-1].ts == now
-    assert [b.ts - a.ts for a, b in zip(moved, moved[1:])] == [b.ts - a.ts for a, b in zip(rows, rows[1:])]
+    assert [b.ts - a.ts for a, b in pairwise(moved)] == [b.ts - a.ts for a, b in pairwise(rows)]
 
 
 @given(
