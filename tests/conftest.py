@@ -1,0 +1,68 @@
+"""A whole stack of real servers and workers, in its own folder and on its own ports, for one test session."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from deploy import postgres
+from deploy.stack import SERVERS, WORKERS, Stack
+from weir.settings import Settings
+
+T = TypeVar("T")
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` neighbouring free ports."""
+    for base in range(25_000, 32_000, 20):
+        probes = [socket.socket() for _ in range(count)]
+        try:
+            for i, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", base + i))
+            return base
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise AssertionError("no free ports")
+
+
+def eventually(look: Callable[[], T | None], seconds: float = 60.0) -> T:
+    """Look until there is something to see, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+@contextmanager
+def _silent(text: str) -> Iterator[None]:
+    yield
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="weir-test-"))
+    one = Stack(home, free_ports(10))
+    try:
+        one.up(_silent, (*SERVERS, *(name for name in WORKERS if name != "web")))
+        yield one
+    finally:
+        one.down()
+        postgres.remove_data(home)
+
+
+@pytest.fixture(scope="session")
+def config(stack: Stack) -> Settings:
+    return Settings(_env_file=stack.home / "env", home=stack.home)

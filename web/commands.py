@@ -1,0 +1,94 @@
+"""What an operator decides, on its way to `alert-commands`: the only thing the dashboard writes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from weir.errors import WeirError
+from weir.events import AlertCommand
+from weir.readings import encode
+from weir.settings import settings
+from weir.topics import ALERT_COMMANDS
+
+VERBS = ("acknowledge", "shelve", "comment")
+TIMEOUT_S = 6.0
+MAX_TEXT = 500
+MAX_NAME = 60
+_ID = re.compile(r"[0-9a-zA-Z_-]{1,64}\Z")
+
+
+class NotSent(WeirError):
+    """Kafka has not taken a command; the text may be shown."""
+
+
+def command(id: str, verb: str, by: str, at: int, text: str = "", until: int = 0) -> AlertCommand:
+    """A command fit to be sent. Raises `ValueError` with words for the operator."""
+    if _ID.match(id) is None:
+        raise ValueError("this is not the id of an alert")
+    if verb not in VERBS:
+        raise ValueError(f"{verb!r} is not something that can be done with an alert")
+    text = text.strip()
+    if verb == "comment" and not text:
+        raise ValueError("write the comment first")
+    if verb == "shelve" and until <= at:
+        raise ValueError("choose for how long to shelve")
+    return AlertCommand(id, verb, by.strip()[:MAX_NAME] or "operator", at, text[:MAX_TEXT], until)
+
+
+class Commands:
+    """Sends from any thread through one event loop of its own."""
+
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self._producer: Any = None
+        self._starting: asyncio.Lock | None = None
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="commands", daemon=True).start()
+
+    def send(self, commands: list[AlertCommand]) -> None:
+        """Return once Kafka has all of them. Raises `NotSent`; some may have been taken then."""
+        waiting = asyncio.run_coroutine_threadsafe(asyncio.wait_for(self._send(commands), TIMEOUT_S), self._loop)
+        try:
+            waiting.result(TIMEOUT_S + 1)
+        except (KafkaError, OSError, TimeoutError) as error:
+            waiting.cancel()
+            raise NotSent("Kafka does not answer: nothing is certain to be done, try again") from error
+
+    async def _send(self, commands: list[AlertCommand]) -> None:
+        producer = await self._ready()
+        for one in commands:
+            await producer.send_and_wait(ALERT_COMMANDS, encode(one), key=one.id.encode())
+
+    async def _ready(self) -> Any:
+        self._starting = self._starting or asyncio.Lock()
+        async with self._starting:
+            if self._producer is None:
+                made = AIOKafkaProducer(
+                    bootstrap_servers=self._servers, acks="all", enable_idempotence=True, request_timeout_ms=5000
+                )
+                try:
+                    await made.start()
+                except BaseException:
+                    await made.stop()
+                    raise
+                self._producer = made
+        return self._producer
+
+
+_commands: Commands | None = None
+_making = threading.Lock()
+
+
+def commands() -> Commands:
+    """The sender of this process, made at first use."""
+    global _commands
+    with _making:
+        if _commands is None:
+            _commands = Commands(settings().kafka)
+        return _commands
