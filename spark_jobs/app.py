@@ -121,6 +121,7 @@ def _stop(query: StreamingQuery) -> None:
 
 def main() -> None:
     """Entry point: exit code 1 with one clear line when something is missing."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # repeats what the query's own exception says
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         sys.exit(run(settings()))

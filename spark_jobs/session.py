@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,13 +18,17 @@ appender.out.type = Console
 appender.out.name = out
 appender.out.target = SYSTEM_ERR
 appender.out.layout.type = PatternLayout
-appender.out.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %m%n%ex{3}
+appender.out.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %.-600m%ex{none}%n
 logger.heartbeat.name = org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor
 logger.heartbeat.level = error
 logger.kafka.name = org.apache.kafka.clients
 logger.kafka.level = error
 logger.native.name = org.apache.hadoop.util.NativeCodeLoader
 logger.native.level = error
+logger.aqe.name = org.apache.spark.sql.execution.streaming.runtime.MicroBatchExecution
+logger.aqe.level = error
+logger.executor.name = org.apache.spark.executor.Executor
+logger.executor.level = off
 """
 
 
@@ -41,12 +46,10 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
         "spark.driver.bindAddress": config.host,
         # In one process the class path will do; a cluster's executors have to be sent the jars.
         "spark.driver.extraClassPath" if local else "spark.jars": (":" if local else ",").join(jars),
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss1m"
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
         f" -Dlog4j2.configurationFile=file:{folder / 'log4j2.properties'} -Dderby.system.home={folder}",
-        "spark.pyspark.python": sys.executable,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.local.dir": str(folder / "tmp"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
@@ -63,6 +66,9 @@ def start(config: Settings, folder: Path) -> SparkSession:
     """Start Spark. Raises `SetupError` when the connector is missing."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     (folder / "log4j2.properties").write_text(_LOG4J)
+    # Only the environment reaches a gateway that Python itself starts.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_DIRS"] = str(folder / "tmp")
     builder = SparkSession.Builder()
     for name, value in conf(config, folder).items():
         builder = builder.config(name, value)

@@ -71,9 +71,7 @@ def series(
     hover = f"<b>%{{y:.4~g}} {html.escape(symbol(unit))}</b><br>%{{customdata}}<extra></extra>"
     name = "5-minute mean" if banded else "reading"
     line = {"color": LINE, "width": 1.8}
-    figure.add_scatter(
-        x=times, y=shown.mean, mode="lines", name=name, line=line, customdata=told, hovertemplate=hover
-    )
+    figure.add_scatter(x=times, y=shown.mean, mode="lines", name=name, line=line, customdata=told, hovertemplate=hover)
     if flags:
         _flags(figure, flags, unit, viewer)
         _fence(figure, flags[-1])
@@ -191,7 +189,9 @@ def _forecast(figure: go.Figure, points: Points, forecast: ForecastLike, unit: s
         name="forecast",
         line={"color": FORECAST, "width": 2, "dash": "dash"},
         customdata=told,
-        hovertemplate=f"<b>%{{y:.4~g}} {html.escape(symbol(unit))}</b> forecast<br>80 %: %{{customdata}}<extra></extra>",
+        hovertemplate=(
+            f"<b>%{{y:.4~g}} {html.escape(symbol(unit))}</b> forecast<br>80 %: %{{customdata}}<extra></extra>"
+        ),
     )
 
 

@@ -135,7 +135,10 @@ def dead_letters(store: Store, limit: int = 100, payload_bytes: int = 400) -> li
     """The newest dead letters, newest first; of each payload only its beginning."""
     sql = f"""SELECT id, {_MS.format("at")}, source, reason, detail, substring(payload FOR %s)
               FROM dead_letters ORDER BY at DESC LIMIT %s"""  # noqa: S608 (constants)
-    return [DeadRow(*row[:5], bytes(row[5])) for row in store.rows(sql, (payload_bytes, limit))]
+    return [
+        DeadRow(id, at, source, reason, detail, bytes(payload))
+        for id, at, source, reason, detail, payload in store.rows(sql, (payload_bytes, limit))
+    ]
 
 
 def alert_history(store: Store, limit: int = 200) -> list[dict[str, object]]:

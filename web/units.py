@@ -60,3 +60,8 @@ def utc(ms: int) -> str:
 def pretty(metric: str) -> str:
     """`wind_speed` -> `Wind speed`."""
     return metric.replace("_", " ").replace("-", " ").capitalize()
+
+
+def local(ms: int, offset: int) -> str:
+    """`23 Nov 21:14:05` on a clock `offset` minutes ahead of UTC."""
+    return datetime.fromtimestamp(ms / 1000 + offset * 60, UTC).strftime("%-d %b %H:%M:%S")

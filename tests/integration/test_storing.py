@@ -247,7 +247,8 @@ def rolled(bench: Bench, delivered: list[Reading]) -> None:
 def assert_equal_to_raw(bench: Bench, before: int) -> None:
     """Every aggregate of a bucket before `before` (ms) is what SQL computes over all raw readings."""
     aggregates = bench.sql(
-        "SELECT series_id, bucket, n, mean, min, max, coalesce(stddev, -1) FROM readings_5m WHERE bucket < %s ORDER BY 1, 2",
+        "SELECT series_id, bucket, n, mean, min, max, coalesce(stddev, -1) FROM readings_5m "
+        "WHERE bucket < %s ORDER BY 1, 2",
         datetime.fromtimestamp(before / 1000, UTC),
     )
     raw = bench.sql(

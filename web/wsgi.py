@@ -1,0 +1,30 @@
+"""For gunicorn: `gunicorn web.wsgi:server --worker-class gthread`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from web.app import create
+from web.feed import close_streams
+
+app = create()
+server = app.server
+
+
+def _end_streams_on(number: int) -> None:
+    """An open page holds a stream for minutes: end it first, so that the worker need not be killed."""
+    before = signal.getsignal(number)
+
+    def handle(received: int, frame: FrameType | None) -> None:
+        close_streams()
+        if callable(before):
+            before(received, frame)
+
+    if callable(before):
+        signal.signal(number, handle)
+
+
+if threading.current_thread() is threading.main_thread():
+    _end_streams_on(signal.SIGTERM)
