@@ -57,7 +57,7 @@ def choice(id: str, label: str, options: list[Any], value: str | None, **more: A
 
 
 def table(id: str, columns: list[dict[str, Any]], empty: str, height: str = "auto", **options: Any) -> Any:
-    """An AG Grid whose scroll and selection outlive fresh rows; every row needs an `id`. Cells show text, never HTML."""
+    """An AG Grid whose scroll and selection outlive fresh rows; every row needs an `id`. Cells show text."""
     grid = {
         "overlayNoRowsTemplate": f"<span class='no-rows'>{empty}</span>",
         "animateRows": False,

@@ -34,7 +34,10 @@ def layout(**query: str) -> Any:
         className="filters",
     )  # fmt: skip
     return html.Div(
-        [notices(view), html.Div([filters, _statuses()], className="bar"), html.Div([_map(), _side()], className="map-and-list"),
+        [
+            notices(view),
+            html.Div([filters, _statuses()], className="bar"),
+            html.Div([_map(), _side()], className="map-and-list"),
          dcc.Store(id="map-nowhere")],
         className="map-page",
     )  # fmt: skip
