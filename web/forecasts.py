@@ -10,11 +10,7 @@ from typing import Any
 from web import queries
 from web.store import Store
 from weir.errors import WeirError
-
-try:
-    from weir.forecasting import forecast as _forecast
-except ImportError:
-    _forecast = None
+from weir.forecasting import forecast as _forecast
 
 KEEP_S = 60.0
 HISTORY_MS = 7 * 86_400_000
@@ -50,8 +46,6 @@ def _fresh(series_id: int) -> Any:
 
 
 def _make(store: Store, series_id: int, now: int) -> Any:
-    if _forecast is None:
-        raise NoForecast("forecasting is not installed")
     points = queries.five_minutes(store, series_id, now - HISTORY_MS, now)
     # The bucket that is still filling would pull the last mean towards its first readings.
     whole = points.ts + STEP_MS <= now
