@@ -28,7 +28,8 @@ lint: setup
 bench: setup
 	@sh deploy/system-packages
 	@$(MAKE) --no-print-directory jars
-	@$(BIN)/weir bench all
+	@$(BIN)/weir up --detach
+	@$(BIN)/weir load --rate 300 --seconds 300
 
 jars:
 	@$(BIN)/python -m deploy.jars

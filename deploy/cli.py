@@ -226,5 +226,21 @@ def replay(
     replay_file(file, speed, end == "now")
 
 
+@cli.command()
+def load(
+    rate: Annotated[float, typer.Option(help="Messages a second.")] = 300.0,
+    seconds: float = 300.0,
+    sensors: int = 100,
+    as_json: Json = False,
+) -> None:
+    """Publish at a rate to the running stack and account for every reading; exit code 1 if one is lost."""
+    from deploy.load import run
+
+    account = run(settings(), rate, seconds, sensors)
+    print(json.dumps(account.as_dict()) if as_json else account)
+    if account.lost:
+        raise typer.Exit(1)
+
+
 if __name__ == "__main__":
     main()

@@ -46,7 +46,7 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
         "spark.driver.bindAddress": config.host,
         # In one process the class path will do; a cluster's executors have to be sent the jars.
         "spark.driver.extraClassPath" if local else "spark.jars": (":" if local else ",").join(jars),
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss4m"
         f" -Dlog4j2.configurationFile=file:{folder / 'log4j2.properties'} -Dderby.system.home={folder}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -68,6 +68,7 @@ def start(config: Settings, folder: Path) -> SparkSession:
     (folder / "log4j2.properties").write_text(_LOG4J)
     # Only the environment reaches a gateway that Python itself starts.
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = config.host
     os.environ["SPARK_LOCAL_DIRS"] = str(folder / "tmp")
     builder = SparkSession.Builder()
     for name, value in conf(config, folder).items():

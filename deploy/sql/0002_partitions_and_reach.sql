@@ -19,9 +19,12 @@ BEGIN
     END IF;
     FOREACH parent IN ARRAY ARRAY['readings', 'readings_5m'] LOOP
         child := parent || to_char(starts, '"_"YYYY"_"MM');
-        CONTINUE WHEN to_regclass('public.' || child) IS NOT NULL;
+        -- pg_class, not to_regclass(): that reads a cache, which may not know yet what another session just made.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class WHERE relname = child AND relnamespace = 'public'::regnamespace);
         PERFORM pg_advisory_xact_lock(hashtext('weir.ensure_partition'));
-        CONTINUE WHEN to_regclass('public.' || child) IS NOT NULL;
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class WHERE relname = child AND relnamespace = 'public'::regnamespace);
         col := CASE parent WHEN 'readings' THEN 'ts' ELSE 'bucket' END;
         EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
         EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', child, parent);

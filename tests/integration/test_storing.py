@@ -226,6 +226,29 @@ def test_partitions_are_made_by_the_writer_and_empty_the_default(bench: Bench) -
         cursor.execute("SELECT ensure_partition(now())")
 
 
+def test_many_sessions_that_need_the_same_new_month_do_not_collide(bench: Bench) -> None:
+    barrier = threading.Barrier(4)
+    month = datetime.now(UTC) - timedelta(days=1000)
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        with bench.server.connect() as connection, connection.cursor() as cursor:
+            barrier.wait()
+            try:
+                for back in range(6):
+                    cursor.execute("SELECT ensure_partition(%s)", (month - timedelta(days=31 * back),))
+                    connection.commit()
+            except psycopg2.Error as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
 def rolled(bench: Bench, delivered: list[Reading]) -> None:
     """What the streaming rollup would write of these readings, each as often as it was delivered."""
     import statistics

@@ -248,6 +248,12 @@
     const foot = node("div", "card-foot");
     const link = node("a", "card-link", "Open sensor");
     link.href = "/sensor?" + new URLSearchParams({ site: one.site, sensor: one.sensor });
+    link.onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      history.pushState({}, "", link.href);
+      window.dispatchEvent(new CustomEvent("_dashprivate_pushstate")); // as dcc.Link does: no reload
+    };
     const when = node("span", "dim age", one.t ? one.s + ", " + live.age(one.t) + (live.age(one.t) === "now" ? "" : " ago") : "never heard");
     if (one.t) when.title = new Date(one.t).toISOString().replace("T", " ").slice(0, 19) + " UTC";
     foot.append(when, link);
