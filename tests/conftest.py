@@ -56,7 +56,7 @@ def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
     one = Stack(home, free_ports(10))
     try:
-        one.up(_silent, (*SERVERS, *(name for name in WORKERS if name != "web")))
+        one.up(_silent, (*SERVERS, *WORKERS))
         yield one
     finally:
         one.down()

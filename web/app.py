@@ -50,7 +50,7 @@ def create() -> Dash:
     routes.add(app.server)
     # Fresh workers would race on Dash's lazy set-up.
     app._setup_server()
-    security.protect(app.server, app.csp_hashes())
+    security.protect(app.server, app.csp_hashes)
     return app
 
 

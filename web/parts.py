@@ -59,7 +59,7 @@ def choice(id: str, label: str, options: list[Any], value: str | None, **more: A
 def table(id: str, columns: list[dict[str, Any]], empty: str, height: str = "auto", **options: Any) -> Any:
     """An AG Grid whose scroll and selection outlive fresh rows; every row needs an `id`. Cells show text."""
     grid = {
-        "overlayNoRowsTemplate": f"<span class='no-rows'>{empty}</span>",
+        "localeText": {"noRowsToShow": empty},
         "animateRows": False,
         "tooltipShowDelay": 300,
         "suppressCellFocus": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, abort, request
 
@@ -44,10 +44,14 @@ def tiles_origin(url: str) -> str:
     return f"{scheme}://{rest.partition('/')[0].replace('{s}', '*')}" if rest else ""
 
 
-def protect(server: Flask, script_hashes: Sequence[str]) -> None:
-    """Check each request and set the headers of each answer."""
+def protect(server: Flask, script_hashes: Callable[[], Sequence[str]]) -> None:
+    """Check each request and set the headers of each answer.
+
+    The hashes are asked for anew with each page: Dash adds the inline script of its page switch at the first request.
+    """
     config = settings()
-    content_policy = policy(script_hashes, tiles_origin(config.tiles_url))
+    tiles = tiles_origin(config.tiles_url)
+    plain = policy((), tiles)
 
     @server.before_request
     def check() -> None:
@@ -61,7 +65,8 @@ def protect(server: Flask, script_hashes: Sequence[str]) -> None:
 
     @server.after_request
     def headers(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = content_policy
+        page = response.mimetype == "text/html"
+        response.headers["Content-Security-Policy"] = policy(script_hashes(), tiles) if page else plain
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
