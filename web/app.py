@@ -48,8 +48,10 @@ def create() -> Dash:
     app.layout = _frame()
     _register(app)
     routes.add(app.server)
-    # Fresh workers would race on Dash's lazy set-up.
+    # Fresh workers would race on Dash's lazy set-up; the pages' part of it waits for a first request.
     app._setup_server()
+    with app.server.test_request_context("/"):
+        app.server.preprocess_request()
     security.protect(app.server, app.csp_hashes)
     return app
 

@@ -74,7 +74,7 @@ def series(
     figure.add_scatter(x=times, y=shown.mean, mode="lines", name=name, line=line, customdata=told, hovertemplate=hover)
     if flags:
         _flags(figure, flags, unit, viewer)
-        _fence(figure, flags[-1])
+        _fences(figure, flags, (until - since) // 120, viewer)
     end = until
     if forecast is not None and len(forecast.ts):
         _forecast(figure, points, forecast, unit, viewer)
@@ -145,9 +145,15 @@ def explain(flag: FlagRow, unit: str) -> str:
 
 
 def _band(figure: go.Figure, times: Any, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> None:
-    bare = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-    figure.add_scatter(x=times, y=high, showlegend=False, **bare)
-    figure.add_scatter(x=times, y=low, name=name, fill="tonexty", fillcolor=_pale(colour), **bare)
+    """One closed outline for each run without a gap: Plotly would fill across gaps."""
+    x: list[Any] = []
+    y: list[Any] = []
+    for run in np.ma.clump_unmasked(np.ma.masked_invalid(low + high)):
+        x += [*times[run], *times[run][::-1], None]
+        y += [*high[run], *low[run][::-1], None]
+    figure.add_scatter(
+        x=x, y=y, name=name, mode="lines", line={"width": 0}, fill="toself", fillcolor=_pale(colour), hoverinfo="skip"
+    )
 
 
 def _flags(figure: go.Figure, flags: list[FlagRow], unit: str, viewer: Viewer) -> None:
@@ -162,16 +168,18 @@ def _flags(figure: go.Figure, flags: list[FlagRow], unit: str, viewer: Viewer) -
     )
 
 
-def _fence(figure: go.Figure, flag: FlagRow) -> None:
-    if flag.feature != "level":
-        return
-    for value, name in ((flag.low, "lower fence"), (flag.high, "upper fence")):
-        figure.add_hline(
-            y=value,
-            line={"color": FENCE, "width": 1, "dash": "dot"},
-            annotation={"text": f"{name} at the last flag", "font": {"size": 10, "color": FENCE}},
-            annotation_position="top left",
-        )
+def _fences(figure: go.Figure, flags: list[FlagRow], half: int, viewer: Viewer) -> None:
+    """The fence of each flag, `half` ms to both sides: it moves with time, so no line goes right across."""
+    x: list[Any] = []
+    y: list[Any] = []
+    for flag in flags:
+        if flag.feature == "level":
+            ends = list(_times(np.array([flag.ts - half, flag.ts + half]), viewer))
+            x += [*ends, None, *ends, None]
+            y += [flag.low, flag.low, None, flag.high, flag.high, None]
+    if x:
+        line = {"color": FENCE, "width": 1.5}
+        figure.add_scatter(x=x, y=y, mode="lines", name="fence", line=line, hoverinfo="skip")
 
 
 def _forecast(figure: go.Figure, points: Points, forecast: ForecastLike, unit: str, viewer: Viewer) -> None:

@@ -22,6 +22,8 @@
   };
   const unit = (one, metric) => { const u = one.units[metric] || ""; return u in SYMBOL ? SYMBOL[u] : u; };
   const measure = (one, metric) => (map.number(one.m[metric]) + " " + unit(one, metric)).trim();
+  /* As the birth lists them, then the rest; what is left in the battery interests last. */
+  const ordered = (one) => [...new Set([...Object.keys(one.units), ...Object.keys(one.m).sort()])].filter((name) => name in one.m).sort((a, b) => (a === "battery") - (b === "battery"));
   const title = (one) => one.name || one.sensor;
   const pretty = (name) => { const t = name.replaceAll("_", " "); return t.charAt(0).toUpperCase() + t.slice(1); };
 
@@ -244,7 +246,7 @@
     name.append(node("strong", "", title(one)), node("div", "dim", one.site + " · " + one.kind));
     head.append(node("span", "dot dot-" + one.s), name, close);
     const values = node("dl", "card-values");
-    for (const metric of Object.keys(one.m).sort()) values.append(node("dt", "", pretty(metric)), node("dd", "", measure(one, metric)));
+    for (const metric of ordered(one)) values.append(node("dt", "", pretty(metric)), node("dd", "", measure(one, metric)));
     const foot = node("div", "card-foot");
     const link = node("a", "card-link", "Open sensor");
     link.href = "/sensor?" + new URLSearchParams({ site: one.site, sensor: one.sensor });
@@ -277,7 +279,7 @@
     dot.title = one.s;
     set(name, title(one));
     set(age, live.age(one.t));
-    set(values, Object.keys(one.m).sort().map((metric) => measure(one, metric)).join("  ·  ") || "no reading yet");
+    set(values, ordered(one).map((metric) => measure(one, metric)).join("  ·  ") || "no reading yet");
     element.title = one.k;
     element.classList.toggle("chosen", one.k === chosen);
     return element;

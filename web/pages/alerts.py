@@ -28,7 +28,7 @@ WHEN = {"valueFormatter": TIME, "tooltipValueGetter": UTC, "minWidth": 150, "fil
 LIVE = [
     {"field": "severity", "minWidth": 105, "maxWidth": 120, **SEVERITY},
     {"field": "state", "minWidth": 100, "maxWidth": 120},
-    {"field": "where", "headerName": "Sensor", "minWidth": 190, "flex": 1},
+    {"field": "where", "headerName": "Sensor", "minWidth": 230, "flex": 1, "tooltipField": "where"},
     {"field": "metric", "minWidth": 110, "maxWidth": 140},
     {"field": "text", "headerName": "What", "minWidth": 240, "flex": 2, "tooltipField": "text"},
     {"field": "opened", **WHEN},
@@ -39,7 +39,7 @@ HISTORY = [
     {"field": "at", "headerName": "When", **WHEN},
     {"field": "severity", "minWidth": 105, "maxWidth": 120, **SEVERITY},
     {"field": "state", "minWidth": 100, "maxWidth": 120},
-    {"field": "where", "headerName": "Sensor", "minWidth": 190, "flex": 1},
+    {"field": "where", "headerName": "Sensor", "minWidth": 230, "flex": 1, "tooltipField": "where"},
     {"field": "text", "headerName": "What", "minWidth": 240, "flex": 2, "tooltipField": "text"},
     {"field": "by", "minWidth": 100},
 ]

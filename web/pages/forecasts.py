@@ -11,7 +11,7 @@ from web import figures, queries, units
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
-from web.pages.sensor import CONFIG
+from web.pages.sensor import CONFIG, preferred
 from web.parts import choice, heading, known, notices, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import View, parse
@@ -82,7 +82,9 @@ def register(app: Dash) -> None:
             if not found:
                 return dmc.Text("Nothing of this sensor has been archived yet.", c="dimmed")
             now = now_ms()
-            return [_card(view, metric, found[metric], Viewer.of(stored), now) for metric in list(found)[:MOST]]
+            return [
+                _card(view, metric, found[metric], Viewer.of(stored), now) for metric in preferred(list(found))[:MOST]
+            ]
         except StoreDown as error:
             return problem(str(error))
 
@@ -104,9 +106,11 @@ def _card(view: View, metric: str, number: int, viewer: Viewer, now: int) -> Any
         since=now - BEFORE_MS, until=now, forecast=ahead, height=300,
     )  # fmt: skip
     figure.update_layout(uirevision=f"{number}")
-    graph = dcc.Graph(id={"type": "forecast-chart", "metric": metric}, figure=figure, config=CONFIG)
     title = dmc.Title(units.pretty(metric), order=2, size="h5")
-    return dmc.Paper([title, *body, graph], withBorder=True, p="md", className="panel")
+    if len(points) or ahead is not None:
+        name = {"type": "forecast-chart", "metric": metric}
+        body.append(dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": 300}))
+    return dmc.Paper([title, *body], withBorder=True, p="md", className="panel")
 
 
 def _skill(ahead: Any, unit: str) -> Any:

@@ -20,6 +20,7 @@ from web.urls import parse
 from weir.ledger import SETTLE_MS, Minute, Totals, totals
 
 HOUR_MS = 3_600_000
+LOW = {"height": 240}
 DAY_MS = 24 * HOUR_MS
 COUNT = {
     "type": "rightAligned",
@@ -34,7 +35,7 @@ LEDGER = [
     )),
     {
         "field": "missing", "headerName": "Difference", "minWidth": 120, "flex": 1, "type": "rightAligned",
-        "cellClassRules": {"bad": "typeof params.value === 'number' && params.value > 0"},
+        "cellClassRules": {"bad": "params.value > 0"},
     },
 ]  # fmt: skip
 DEAD = [
@@ -57,8 +58,8 @@ def layout(**query: str) -> Any:
             html.Dl(id="pipeline-stats", className="stats tiles"),
             html.Div(
                 [
-                    panel("Throughput", dcc.Graph(id="throughput", figure=empty, config=CONFIG), note="last hour"),
-                    panel("Dead letters by reason", dcc.Graph(id="reasons", figure=empty, config=CONFIG), note="last 24 hours"),
+                    panel("Throughput", dcc.Graph(id="throughput", figure=empty, config=CONFIG, style=LOW), note="last hour"),
+                    panel("Dead letters by reason", dcc.Graph(id="reasons", figure=empty, config=CONFIG, style=LOW), note="last 24 hours"),
                 ],
                 className="two",
             ),

@@ -24,7 +24,7 @@ def layout(**query: str) -> Any:
     view = parse(query)
     site, sensor, told = pick(view)
     metrics = _metrics(site, sensor)
-    metric = view.metric if view.metric in metrics else next(iter(_preferred(metrics)), "")
+    metric = view.metric if view.metric in metrics else next(iter(preferred(metrics)), "")
     if view.metric and metrics and view.metric not in metrics:
         told.append(f"This sensor has no metric “{view.metric}”: showing {metric}.")
     sites = known()
@@ -54,7 +54,12 @@ def layout(**query: str) -> Any:
             html.Div(id="sensor-problem"),
             panel(
                 "Readings",
-                dcc.Graph(id="sensor-chart", figure=figures.message("Loading …", Viewer()), config=CONFIG),
+                dcc.Graph(
+                    id="sensor-chart",
+                    figure=figures.message("Loading …", Viewer()),
+                    config=CONFIG,
+                    style={"height": 420},
+                ),
                 html.Div(id="sensor-note", className="note"),
             ),
             panel("Latest values", html.Div(id="sensor-latest")),
@@ -74,12 +79,13 @@ def _metrics(site: str, sensor: str) -> list[str]:
         return []
 
 
-def _preferred(metrics: list[str]) -> list[str]:
-    return sorted(metrics, key=lambda name: (name != "temperature", name))
+def preferred(metrics: list[str]) -> list[str]:
+    """Temperature first, battery last."""
+    return sorted(metrics, key=lambda name: (name != "temperature", name == "battery", name))
 
 
 def _options(metrics: list[str]) -> list[dict[str, str]]:
-    return [{"value": name, "label": units.pretty(name)} for name in metrics]
+    return [{"value": name, "label": units.pretty(name)} for name in preferred(metrics)]
 
 
 def register(app: Dash) -> None:
@@ -113,7 +119,7 @@ def register(app: Dash) -> None:
     )
     def sensor_chosen(sensor: str, site: str, metric: str) -> Any:
         metrics = _metrics(site or "", sensor or "")
-        return _options(metrics), metric if metric in metrics else next(iter(_preferred(metrics)), None)
+        return _options(metrics), metric if metric in metrics else next(iter(preferred(metrics)), None)
 
     @app.callback(
         Output("sensor-chart", "figure"),
@@ -203,7 +209,7 @@ def _latest(one: LiveSensor | None, viewer: Viewer) -> Any:
                 html.Td(f"{units.age(now_ms() - measured)} ago"),
             ]
         )
-        for metric, value in sorted(one.latest.metrics.items())
+        for metric, value in ((name, one.latest.metrics[name]) for name in preferred(list(one.latest.metrics)))
     ]
     head = html.Tr([html.Th(text) for text in ("Metric", "Value", "Measured", "Age")])
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], id="latest-table", className="plain"))
