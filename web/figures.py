@@ -148,7 +148,8 @@ def _band(figure: go.Figure, times: Any, low: np.ndarray, high: np.ndarray, colo
     """One closed outline for each run without a gap: Plotly would fill across gaps."""
     x: list[Any] = []
     y: list[Any] = []
-    for run in np.ma.clump_unmasked(np.ma.masked_invalid(low + high)):
+    runs = np.ma.clump_unmasked(np.ma.masked_invalid(low + high)) if len(low) else []
+    for run in runs:
         x += [*times[run], *times[run][::-1], None]
         y += [*high[run], *low[run][::-1], None]
     figure.add_scatter(

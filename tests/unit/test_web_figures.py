@@ -27,7 +27,7 @@ def points(ts: list[int], values: list[float] | None = None) -> Points:
     return Points(np.array(ts, dtype=np.int64), mean, mean - 1, mean + 1)
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000), st.sampled_from([10, 100, 1000]))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.sampled_from([10, 100, 1000]))
 def test_thinning_keeps_the_extremes_and_the_order(values: list[float], most: int) -> None:
     whole = points(list(range(0, 1000 * len(values), 1000)), values)
     some = thin(whole, most)
@@ -59,6 +59,11 @@ def draw(flags: list[FlagRow], viewer: Viewer = Viewer(), banded: bool = True) -
 def test_the_band_has_one_outline_for_each_run_without_a_gap() -> None:
     band = next(trace for trace in json.loads(draw([]))["data"] if trace.get("fill") == "toself")
     assert sum(value is None for value in band["x"]) == 2
+
+
+def test_a_series_without_any_reading_is_drawn_empty() -> None:
+    figure = series(points([]), [], metric="t", unit="", viewer=Viewer(), banded=True, since=0, until=1000)
+    assert all(len(trace.x or ()) == 0 for trace in figure.data)
 
 
 def test_a_flag_explains_itself_and_hostile_text_in_it_is_no_markup() -> None:

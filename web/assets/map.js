@@ -7,9 +7,9 @@
   const SYMBOL = { Cel: "°C", "%RH": "%", "%EL": "%", "/": "" };
   const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
   const ROWS = 200;
-  const map = { shown: new Map() };
-  window.weirMap = map;
-  let leaflet = null, group = null, renderer = null, fitted = false, labels = null, world = null;
+  const map = window.weirMap; // begun by basemap.js
+  map.shown = new Map();
+  let leaflet = null, group = null, renderer = null, fitted = false;
   let chosen = null, range = null, filter = { site: "", kind: "", colour: "status", search: "", status: new Set() };
 
   const dark = () => document.documentElement.getAttribute("data-mantine-color-scheme") === "dark";
@@ -27,56 +27,6 @@
   const title = (one) => one.name || one.sensor;
   const pretty = (name) => { const t = name.replaceAll("_", " "); return t.charAt(0).toUpperCase() + t.slice(1); };
 
-  /* --- basemap --- */
-  map.baseStyle = function (feature) {
-    const d = dark(), layer = feature.properties.layer;
-    if (layer === "lake") return { fillColor: d ? "#1f3a52" : "#cfe4f3", color: d ? "#31506b" : "#9ec3de", weight: 1, fillOpacity: 1 };
-    if (layer === "river") return { color: d ? "#31506b" : "#a9cbe3", weight: (feature.properties.rank || 9) <= 6 ? 3 : 2, opacity: 0.95, fill: false, lineCap: "round" };
-    if (layer === "urban") return { fillColor: d ? "#262d36" : "#ebe5d8", stroke: false, fillOpacity: 1 };
-    if (layer === "land") return { fillColor: d ? "#1d232b" : "#f4f1ea", color: d ? "#2e3743" : "#dcd7ca", weight: 0.5, fillOpacity: 1 };
-    return { color: d ? "#465261" : "#c2bba9", weight: 1.2, dashArray: "5 4", fill: false };
-  };
-
-  function backdrop() {
-    const box = leaflet.getContainer();
-    if (!box.classList.contains("vendored")) return;
-    box.classList.toggle("sea", Boolean(world) && leaflet.hasLayer(world));
-    if (leaflet.getZoom() < 8.5 && !world) {
-      world = L.layerGroup();
-      const mine = leaflet, layer = world;
-      leaflet.createPane("world").style.zIndex = 205;
-      fetch("/basemap/world.geojson").then((answer) => answer.json()).then((data) => {
-        if (mine !== leaflet) return;
-        world = L.geoJSON(data, { style: map.baseStyle, pane: "world", interactive: false, renderer: L.canvas({ pane: "world" }) }).addTo(leaflet);
-        box.classList.add("sea");
-      }).catch(() => { if (world === layer) world = null; });
-    }
-    if (labels) {
-      const z = leaflet.getZoom();
-      labels.eachLayer((one) => {
-        const element = one.getElement();
-        if (element) element.style.display = z >= 5 + one.options.rank * 1.35 ? "" : "none";
-      });
-    }
-  }
-
-  function addLabels() {
-    leaflet.createPane("labels").style.zIndex = 380;
-    leaflet.getPane("labels").style.pointerEvents = "none";
-    labels = L.layerGroup().addTo(leaflet);
-    const mine = leaflet, target = labels;
-    fetch("/api/places").then((answer) => answer.json()).then((places) => {
-      if (mine !== leaflet) return;
-      for (const place of places) {
-        const text = document.createElement("span");
-        text.textContent = place.name;
-        const icon = L.divIcon({ className: "place place-" + place.rank, html: text, iconSize: null });
-        L.marker(place.at, { icon: icon, pane: "labels", interactive: false, keyboard: false, rank: place.rank }).addTo(target);
-      }
-      backdrop();
-    }).catch(() => {});
-  }
-
   /* dash-leaflet calls this as `pointToLayer` of an invisible point: it is how we get hold of the map. */
   map.attach = function (feature, at, context) {
     const marker = L.marker(at, { icon: L.divIcon({ className: "nothing", iconSize: [0, 0] }), interactive: false, keyboard: false });
@@ -88,7 +38,6 @@
   function begin(found) {
     leaflet = found;
     fitted = false;
-    world = null;
     chosen = null;
     map.shown = new Map();
     leaflet.createPane("sensors").style.zIndex = 420;
@@ -97,12 +46,10 @@
     group.on("click", (event) => { L.DomEvent.stopPropagation(event); choose(event.layer.key); });
     leaflet.on("click", () => choose(null));
     group.bindTooltip((layer) => { const e = document.createElement("span"); const one = live.sensors.get(layer.key); e.textContent = one ? title(one) + " · " + one.s : ""; return e; }, { sticky: true, direction: "top", opacity: 0.95 });
-    leaflet.on("zoomend", backdrop);
     const credit = leaflet.getContainer().closest(".map-box").dataset.credit;
     if (leaflet.attributionControl && credit) leaflet.attributionControl.addAttribution(credit);
     new ResizeObserver(() => { if (leaflet === found) found.invalidateSize({ pan: false }); }).observe(found.getContainer());
-    addLabels();
-    backdrop();
+    map.base(leaflet);
     draw([...live.sensors.values()], true);
   }
 
