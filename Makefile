@@ -26,10 +26,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	@sh deploy/system-packages
+	@sh deploy/system-packages --test
 	@$(MAKE) --no-print-directory jars
 	@$(BIN)/weir up --detach
-	@$(BIN)/weir load --rate 300 --seconds 300
+	@$(BIN)/weir bench pipeline
 
 jars:
 	@$(BIN)/python -m deploy.jars

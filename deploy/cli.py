@@ -242,5 +242,20 @@ def load(
         raise typer.Exit(1)
 
 
+bench = typer.Typer(no_args_is_help=True, help="Measure, and write the figures into docs/run-log.md.")
+cli.add_typer(bench, name="bench")
+
+
+@bench.command("pipeline")
+def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
+    """Start-up, latency to Redis and to the page, a load with every reading accounted for, memory."""
+    from deploy.bench import pipeline, runlog
+
+    stack = Stack(_home())
+    environment.prepare(stack.home, None)
+    rows = pipeline.run(stack, settings(), rate, seconds, console.print)
+    runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
+
+
 if __name__ == "__main__":
     main()
