@@ -253,7 +253,7 @@ def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
 
     stack = Stack(_home())
     environment.prepare(stack.home, None)
-    rows = pipeline.run(stack, settings(), rate, seconds, console.print)
+    rows = pipeline.run(stack, settings(), rate, seconds, lambda text: console.print(text, soft_wrap=True))
     runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
 
 

@@ -65,7 +65,7 @@ def _publish(publisher: Publisher, site: str, fleet: list[Sensor], rate: float, 
             sensor = fleet[n % len(fleet)]
             # Distinct by sensor, and never ahead of the clock by more than the rate is.
             ts = start_ms + int(n * 1000 / rate)
-            publisher.data(site, sensor.name, {"ts": ts, "seq": n, "metrics": measure(sensor, ts, rng)})
+            publisher.data(site, sensor.name, {"ts": ts, "seq": n // len(fleet), "metrics": measure(sensor, ts, rng)})
         sent = max(sent, due)
         time.sleep(_TICK_S)
     return sent

@@ -59,8 +59,7 @@ def publish_live(
     """Publish `rate` messages a second, sensor after sensor, until stopped. Returns how many."""
     rng = np.random.default_rng(seed)
     begun = time.monotonic()
-    # Times in ms grow over restarts, and so must a sensor's own counter.
-    first = int(time.time())
+    counters = dict.fromkeys((sensor.name for sensor in sensors), 0)  # begun anew at every start, as devices do
     sent = 0
     while not stop.wait(TICK_S) and (until is None or time.monotonic() < until):
         due = int((time.monotonic() - begun) * rate)
@@ -69,8 +68,8 @@ def publish_live(
             now = int(time.time() * 1000)
             reading = faulty.apply(sensor.name, now, measure(sensor, now, rng))
             if reading is not None:
-                seq = first * 1000 + n // len(sensors)
-                message = {"ts": reading[0], "seq": seq, "metrics": reading[1]}
+                counters[sensor.name] += 1
+                message = {"ts": reading[0], "seq": counters[sensor.name], "metrics": reading[1]}
                 publisher.data(sensor.profile.site, sensor.name, message)
         sent = max(sent, due)
     return sent

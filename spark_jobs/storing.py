@@ -13,7 +13,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from spark_jobs import tables
+from spark_jobs import sequences, tables
 from spark_jobs.database import Database
 from spark_jobs.partitions import Partitions
 from spark_jobs.poison import bisect
@@ -78,6 +78,7 @@ class Store:
             for outcome in done:
                 for item, rows, conflicts in outcome:
                     tally.reading(item, rows, conflicts, self._horizon)
+            sequences.take(cursor, (item for part in done for item, _, _ in part), tally.done)
             poison = [place.letter(item.record, error, item.index, item.reading.rx) for item, error in refused]
             tables.put_letters(cursor, letters + poison, tally)
 

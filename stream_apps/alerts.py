@@ -28,7 +28,7 @@ from stream_apps.faust_base import make_app, run
 from stream_apps.lifecycle import Lifecycle
 from stream_apps.seeking import seeking_consumer
 from stream_apps.snapshot import Snapshots
-from weir import topics
+from weir import keys, topics
 from weir.errors import Reason, Refused
 from weir.events import Alert, AlertCommand, DeadLetter, Flag
 from weir.readings import encode
@@ -161,7 +161,7 @@ async def _load() -> None:
 
 
 app = make_app("alerts", config.alerts_port, seeking_consumer(positions))
-snapshots = Snapshots(config.redis_url, lambda partition: f"weir:alerts-state:{partition}")
+snapshots = Snapshots(config.redis_url, lambda _: keys.ALERTS_STATE)
 view = AlertView(config.redis_url)
 desk = Desk()
 

@@ -106,4 +106,6 @@ def run(app: WorkerApp) -> None:
     own.addHandler(handler)
     own.propagate = False
     Path(app.conf.datadir).mkdir(parents=True, exist_ok=True)
-    faust.Worker(app, loglevel="warn", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = faust.Worker(app, loglevel="warn", redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write escape codes into the log
+    worker.execute_from_commandline()

@@ -13,8 +13,9 @@ from typing import TypeVar
 import pytest
 
 from deploy import postgres
+from deploy.jars import fetch
 from deploy.stack import SERVERS, WORKERS, Stack
-from weir.settings import Settings
+from weir.settings import Settings, settings
 
 T = TypeVar("T")
 
@@ -44,6 +45,18 @@ def eventually(look: Callable[[], T | None], seconds: float = 60.0) -> T:
             return found
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def ports() -> Callable[[int], int]:
+    """Gives the first of so many neighbouring free ports."""
+    return free_ports
+
+
+@pytest.fixture(scope="session")
+def jars() -> None:
+    """The jars are fetched, so that a command gets beyond them."""
+    fetch(settings().jars)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from web.queries import FlagRow, Points
-from web.sampling import gap_ms, thin, with_gaps
+from web.sampling import alone, drawable
 from web.units import number, pretty, symbol, utc
 from weir.ledger import Minute
 
@@ -62,8 +62,7 @@ def series(
 ) -> go.Figure:
     """One series: line, band between least and greatest if `banded`, flags, the last fence, and a forecast."""
     figure = go.Figure()
-    gap = gap_ms(points.ts)
-    shown = with_gaps(thin(points), max(gap, 3 * (until - since) // 1000))
+    shown = drawable(points)
     times = _times(shown.ts, viewer)
     if banded:
         _band(figure, times, shown.low, shown.high, LINE, "least to greatest")
@@ -72,6 +71,11 @@ def series(
     name = "5-minute mean" if banded else "reading"
     line = {"color": LINE, "width": 1.8}
     figure.add_scatter(x=times, y=shown.mean, mode="lines", name=name, line=line, customdata=told, hovertemplate=hover)
+    if (single := alone(shown)).any():
+        marker = {"color": LINE, "size": 4}
+        figure.add_scatter(
+            x=times[single], y=shown.mean[single], mode="markers", marker=marker, showlegend=False, hoverinfo="skip"
+        )
     if flags:
         _flags(figure, flags, unit, viewer)
         _fences(figure, flags, (until - since) // 120, viewer)

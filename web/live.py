@@ -76,6 +76,7 @@ class LiveState:
         self.version = 0
         self.unreadable = 0
         self._alarmed: frozenset[str] = frozenset()
+        self._alarmed_sites: frozenset[str] = frozenset()
         self._seen: dict[tuple[str, str], bytes] = {}
 
     def feed(self, raw: Raw) -> None:
@@ -94,13 +95,16 @@ class LiveState:
                 self._set("flagged", key, int(data), data)
 
     def feed_alerts(self, values: Iterable[bytes]) -> None:
-        """Take all live alerts. A silent sensor stays grey: only other rules make it red."""
+        """Take all live alerts. A silent sensor stays grey: only other rules make it red, its site's too."""
         decoded = (self._decode(_alert, value) for value in values)
         self.alerts = {alert.id: alert for alert in decoded if alert is not None}
         self._alarmed = frozenset(
             f"{alert.site}/{alert.sensor}"
             for alert in self.alerts.values()
             if alert.state is AlertState.ACTIVE and alert.sensor and alert.rule != "silence"
+        )
+        self._alarmed_sites = frozenset(
+            alert.site for alert in self.alerts.values() if alert.state is AlertState.ACTIVE and alert.rule == "site"
         )
 
     def judge(self, now: int, keys: Iterable[str] | None = None) -> None:
@@ -110,7 +114,8 @@ class LiveState:
             if one is None:
                 continue
             last = None if one.state == "lost" or one.latest is None else one.latest.ts
-            found = status(now, last, one.flagged, key in self._alarmed, self._silent_after)
+            alarmed = key in self._alarmed or one.site in self._alarmed_sites
+            found = status(now, last, one.flagged, alarmed, self._silent_after)
             if found != one.status:
                 self._touch(one)
                 one.status = found

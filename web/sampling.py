@@ -7,15 +7,17 @@ import numpy as np
 from web.queries import Points
 
 GAP_FACTOR = 4
+LEAST_GAP_MS = 30_000
+NEIGHBOURS = 5
 
 
-def thin(points: Points, most: int = 1000) -> Points:
-    """At most about `most` points: of each of `most`/2 equal spans of time the least and the greatest, in order.
+def extremes(points: Points, most: int = 1000) -> np.ndarray:
+    """Indices of at most about `most` points: of each of `most`/2 equal spans the least and the greatest, in order.
 
     No spike is lost, as it would be by taking means or every n-th point.
     """
     if len(points) <= most:
-        return points
+        return np.arange(len(points))
     span = np.linspace(points.ts[0], points.ts[-1] + 1, most // 2 + 1)
     starts = np.unique(np.searchsorted(points.ts, span[:-1]))
     keep: set[int] = {0, len(points) - 1}
@@ -23,25 +25,48 @@ def thin(points: Points, most: int = 1000) -> Points:
         if start < end:
             keep.add(int(start + np.argmin(points.low[start:end])))
             keep.add(int(start + np.argmax(points.high[start:end])))
-    chosen = np.array(sorted(keep))
-    return Points(points.ts[chosen], points.mean[chosen], points.low[chosen], points.high[chosen])
+    return np.array(sorted(keep))
 
 
-def gap_ms(ts: np.ndarray) -> int:
-    """How long nothing must come before it is a gap: `GAP_FACTOR` usual steps, half a minute at least (ms)."""
-    if len(ts) < 3:
-        return 2**62
-    return max(30_000, int(GAP_FACTOR * np.median(np.diff(ts))))
+def runs(ts: np.ndarray) -> np.ndarray:
+    """The number of the unbroken run each point is in, from 0; as long as `ts` (ms, ascending).
+
+    A run ends where a step is `GAP_FACTOR` times as long as the usual ones both before and after it: a series that
+    goes from one cadence to another (history each 5 minutes, then a reading a second) is not broken by that.
+    """
+    steps = np.diff(ts).astype(float)
+    if len(steps) < 2:
+        return np.zeros(len(ts), dtype=np.int64)
+    padded = np.concatenate([np.full(NEIGHBOURS, np.nan), steps, np.full(NEIGHBOURS, np.nan)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS)
+    # The medians of the steps before and after each; at an end only the other side is known.
+    before, after = _medians(windows[: len(steps)]), _medians(windows[NEIGHBOURS + 1 :])
+    usual = np.fmax(before, after)
+    broken = steps > np.maximum(LEAST_GAP_MS, GAP_FACTOR * usual)
+    return np.concatenate([[0], np.cumsum(broken)])
 
 
-def with_gaps(points: Points, gap: int) -> Points:
-    """Put a NaN into each pause longer than `gap` (ms), so that a line breaks there."""
-    holes = np.flatnonzero(np.diff(points.ts) > gap)
-    if not len(holes):
-        return points
-    at = points.ts[holes] + 1
+def drawable(points: Points, most: int = 1000) -> Points:
+    """Thinned, with a NaN between runs, so that a line breaks there."""
+    chosen = extremes(points, most)
+    run = runs(points.ts)[chosen]
+    holes = np.flatnonzero(np.diff(run)) + 1
 
     def broken(values: np.ndarray) -> np.ndarray:
-        return np.insert(values, holes + 1, np.nan)
+        return np.insert(values[chosen], holes, np.nan)
 
-    return Points(np.insert(points.ts, holes + 1, at), broken(points.mean), broken(points.low), broken(points.high))
+    ts = points.ts[chosen]
+    return Points(np.insert(ts, holes, ts[holes - 1] + 1), *map(broken, (points.mean, points.low, points.high)))
+
+
+def alone(points: Points) -> np.ndarray:
+    """Which points of a drawable series have no neighbour: a line does not show them."""
+    missing = np.concatenate([[True], np.isnan(points.mean), [True]])
+    return missing[:-2] & missing[2:] & ~missing[1:-1]
+
+
+def _medians(windows: np.ndarray) -> np.ndarray:
+    """The (lower) median of each row's known values; NaN where none is known."""
+    ordered = np.sort(windows, axis=1)  # NaN last
+    known = np.sum(~np.isnan(ordered), axis=1)
+    return ordered[np.arange(len(ordered)), np.maximum(known - 1, 0) // 2]

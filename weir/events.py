@@ -47,7 +47,9 @@ class AlertState(StrEnum):
 class Alert(msgspec.Struct, frozen=True):
     """A record of `alerts`: the alert after one transition. Times in ms; `id` is deterministic.
 
-    `rule`: `anomaly` (M of N readings flagged) or `silence`. `metric` is empty for `silence`.
+    `rule`: `anomaly` (M of N readings of a series flagged), `silence` (a sensor; `metric` is empty), `site` (most
+    sensors of a site at once: one alert for all of them, `sensor` is empty) or `flood` (more alerts than a person can
+    read, `site` is `*`).
     `n` numbers the transitions of one alert from 1.
     """
 

@@ -11,6 +11,8 @@ STATES = "weir:states"
 FLAGGED = "weir:flagged"
 #: Hash: alert id -> JSON Alert, only those that are ACTIVE or unacknowledged.
 LIVE_ALERTS = "weir:alerts"
+#: The alert worker's snapshot: its book and the offsets it stands for, in one value.
+ALERTS_STATE = "weir:alerts-state:0"
 #: Pub/sub channel: a JSON list of the "<site>/<sensor>" that changed.
 CHANGES = "weir:changes"
 

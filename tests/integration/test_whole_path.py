@@ -102,7 +102,7 @@ def test_the_ledger_balances_and_counts_what_is_published_twice(device: mqtt.Cli
     for _ in range(3):
         publish(device, "weir/t/twice/data", reading)
     for i in range(500):
-        publish(device, f"weir/t/many-{i % 7}/data", {"ts": now() + i, "seq": i, "metrics": {"t": 1.0, "h": 2.0}})
+        publish(device, f"weir/t/many-{i % 7}/data", {"ts": now() + i, "seq": i // 7, "metrics": {"t": 1.0, "h": 2.0}})
 
     def balanced() -> bool:
         totals = status.ledger_totals(config)
@@ -117,7 +117,7 @@ def test_the_bridge_killed_under_load_loses_nothing(stack: Stack, device: mqtt.C
     start = now()
     for i in range(3000):
         topic = f"weir/t/killed-{i % 10}/data"
-        device.publish(topic, json.dumps({"ts": start + i, "seq": i, "metrics": {"t": float(i)}}), qos=1)
+        device.publish(topic, json.dumps({"ts": start + i, "seq": i // 10, "metrics": {"t": float(i)}}), qos=1)
         if i == 1500:
             pid = next(one.pid for one in stack.supervisor.processes() if one.name == "bridge")
             os.kill(pid, signal.SIGKILL)

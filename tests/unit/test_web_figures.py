@@ -13,7 +13,7 @@ from web.figures import Viewer, explain, message, reasons, series, throughput
 from web.pages.alerts import rows
 from web.pages.pipeline import dead_row, ledger_rows
 from web.queries import DeadRow, FlagRow, Points
-from web.sampling import gap_ms, thin, with_gaps
+from web.sampling import alone, drawable, extremes
 from web.security import host_allowed, policy, tiles_origin
 from weir.events import Alert, AlertState
 from weir.ledger import SETTLE_MS, Minute
@@ -30,22 +30,31 @@ def points(ts: list[int], values: list[float] | None = None) -> Points:
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.sampled_from([10, 100, 1000]))
 def test_thinning_keeps_the_extremes_and_the_order(values: list[float], most: int) -> None:
     whole = points(list(range(0, 1000 * len(values), 1000)), values)
-    some = thin(whole, most)
+    some = extremes(whole, most)
     assert len(some) <= max(most + 2, 1)
-    assert some.mean.min() == whole.mean.min()
-    assert some.mean.max() == whole.mean.max()
-    assert list(some.ts) == sorted(set(some.ts))
+    assert whole.mean[some].min() == whole.mean.min()
+    assert whole.mean[some].max() == whole.mean.max()
+    assert list(some) == sorted(set(some))
 
 
 def test_a_pause_breaks_the_line() -> None:
-    ts = [0, 10_000, 20_000, 30_000, 200_000, 210_000]
-    broken = with_gaps(points(ts), gap_ms(np.array(ts)))
+    broken = drawable(points([0, 10_000, 20_000, 30_000, 200_000, 210_000]))
     assert np.isnan(broken.mean).tolist() == [False, False, False, False, True, False, False]
 
 
 def test_a_steady_series_has_no_gap() -> None:
-    ts = list(range(0, 100_000, 10_000))
-    assert len(with_gaps(points(ts), gap_ms(np.array(ts)))) == len(ts)
+    assert len(drawable(points(list(range(0, 100_000, 10_000))))) == 10
+
+
+def test_history_at_another_cadence_than_now_is_one_line() -> None:
+    history = list(range(0, 3_000_000, 300_000))
+    live = list(range(3_000_000, 3_100_000, 2_000))
+    assert not np.isnan(drawable(points(history + live)).mean).any()
+
+
+def test_a_reading_between_two_pauses_is_alone() -> None:
+    shown = drawable(points([*range(0, 100_000, 10_000), 500_000, *range(900_000, 1_000_000, 10_000)]))
+    assert shown.ts[alone(shown)].tolist() == [500_000]
 
 
 def draw(flags: list[FlagRow], viewer: Viewer = Viewer(), banded: bool = True) -> str:
@@ -63,7 +72,7 @@ def test_the_band_has_one_outline_for_each_run_without_a_gap() -> None:
 
 def test_a_series_without_any_reading_is_drawn_empty() -> None:
     figure = series(points([]), [], metric="t", unit="", viewer=Viewer(), banded=True, since=0, until=1000)
-    assert all(len(trace.x or ()) == 0 for trace in figure.data)
+    assert all(trace.x is None or len(trace.x) == 0 for trace in figure.data)
 
 
 def test_a_flag_explains_itself_and_hostile_text_in_it_is_no_markup() -> None:
