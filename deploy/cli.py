@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import environment, machine, migrations, status
+from deploy import accounts, environment, machine, migrations, status
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -241,6 +241,9 @@ def load(
     if account.lost:
         raise typer.Exit(1)
 
+
+cli.add_typer(accounts.letters, name="dead-letters")
+cli.command("ledger")(accounts.ledger)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure, and write the figures into docs/run-log.md.")
 cli.add_typer(bench, name="bench")

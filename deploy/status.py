@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from deploy import health
 from deploy.stack import Stack
 from weir import keys
-from weir.ledger import Minute, Totals, merge, totals
+from weir.ledger import QUERY, Minute, Totals, merge, totals
 from weir.settings import Settings
 
 
@@ -36,21 +36,29 @@ def components(stack: Stack, config: Settings) -> list[dict[str, Any]]:
     return found
 
 
-def ledger(config: Settings) -> list[Minute]:
-    """The ledger per minute of arrival, all that is kept. Raises `OSError` when Redis or Postgres is away."""
+def ledger(config: Settings, since: int = 0) -> list[Minute]:
+    """The ledger per minute of arrival from `since` (ms). Raises `OSError` when Redis or Postgres is away."""
     try:
         with redis.Redis.from_url(config.redis_url, socket_timeout=3) as client:
             counts: Any = client.hgetall(keys.RECEIVED)
-        received = {int(minute): int(count) for minute, count in counts.items()}
-        with psycopg2.connect(config.dsn("reader"), connect_timeout=3) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT (extract(epoch FROM minute) * 1000)::bigint, stored, dead_lettered, duplicate FROM ledger"
-            )
-            rows = cursor.fetchall()
-        connection.close()
-    except (RedisError, psycopg2.Error) as error:
+        received = {int(minute): int(count) for minute, count in counts.items() if int(minute) >= since}
+    except RedisError as error:
         raise OSError(f"the ledger cannot be read: {error}") from error
-    return merge(received, rows)
+    return merge(received, postgres_rows(config, QUERY, (since / 1000,)))
+
+
+def postgres_rows(config: Settings, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The rows of one query, as the reader. Raises `OSError` when Postgres is away."""
+    try:
+        connection = psycopg2.connect(config.dsn("reader"), connect_timeout=3)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query, parameters)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise OSError(f"Postgres does not answer: {str(error).strip()}") from error
 
 
 def ledger_totals(config: Settings) -> Totals | None:

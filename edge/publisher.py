@@ -58,6 +58,10 @@ class Publisher:
         """One reading or a list of them. Waits while too many are unacknowledged."""
         self._send(mqtt_topic(site, sensor, "data"), encode(reading), retain=False)
 
+    def raw(self, topic: str, payload: bytes) -> None:
+        """Any message, as it is."""
+        self._send(topic, payload, retain=False)
+
     def flush(self, stop: threading.Event) -> bool:
         """Wait until all is acknowledged; False when `stop` came first."""
         with self._idle:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from stream_apps.book import Book, Held
 from stream_apps.conditions import Cause, Sensor, Series
-from stream_apps.lifecycle import Book, Held
 from weir.events import Alert
 
 VERSION = 1

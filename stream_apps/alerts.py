@@ -25,6 +25,7 @@ from stream_apps import alert_state
 from stream_apps.alert_view import AlertView, past_alerts
 from stream_apps.conditions import Rules
 from stream_apps.faust_base import make_app, run
+from stream_apps.ledger_watch import LedgerWatch
 from stream_apps.lifecycle import Lifecycle
 from stream_apps.seeking import seeking_consumer
 from stream_apps.snapshot import Snapshots
@@ -40,6 +41,7 @@ config = settings()
 TICK_S = 1.0
 VIEW_EVERY = 2
 SAVE_EVERY = 5
+LEDGER_S = 5.0
 SENT_S = 5.0
 STUCK_S = 30.0
 
@@ -164,6 +166,7 @@ app = make_app("alerts", config.alerts_port, seeking_consumer(positions))
 snapshots = Snapshots(config.redis_url, lambda _: keys.ALERTS_STATE)
 view = AlertView(config.redis_url)
 desk = Desk()
+watch = LedgerWatch(config)
 
 
 class Keeper(faust.Service):
@@ -186,6 +189,16 @@ class Keeper(faust.Service):
                 _give_up(repr(error))
             rounds += 1
 
+    @faust.Service.task
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LEDGER_S)
+            found = await asyncio.to_thread(watch.look, _now()) if desk.ready else None
+            if found is not None:
+                async with desk.whole:
+                    desk.life.report("ledger", found.gap)
+                    desk.life.report("broker", found.dropped)
+
     async def _round(self, rounds: int) -> None:
         if rounds % VIEW_EVERY == 0:
             await view.read(desk.life)
@@ -198,6 +211,7 @@ class Keeper(faust.Service):
     async def on_stop(self) -> None:
         await desk.save()
         await view.close()
+        watch.close()
         await snapshots.close()
 
     def problem(self) -> str | None:

@@ -101,6 +101,7 @@ class Bridge(faust.Service):
             await source.wait()
             await asyncio.sleep(linger)
             messages = source.drain(MAX_BATCH)
+            received.broker(source.broker)
             if messages:
                 await batches.put(Batch(source, messages))
 

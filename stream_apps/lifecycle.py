@@ -9,10 +9,10 @@ for good: a later recurrence is a new alert. Only a command acknowledges. Condit
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from stream_apps.book import Book, Held
 from stream_apps.conditions import Cause, Rules, Sensor, Series
 from weir.errors import Reason, Refused
 from weir.events import Alert, AlertCommand, AlertState, Flag, alert_id
@@ -21,30 +21,6 @@ from weir.events import Alert, AlertCommand, AlertState, Flag, alert_id
 CLOSED = 1000
 COMMANDS = 5000
 EVERYWHERE = "*"
-
-
-@dataclass
-class Held:
-    """A condition that is not part of an alert yet. `opened`: time of its cause, `at`: when it was noticed."""
-
-    opened: int
-    at: int
-    severity: str
-    text: str
-
-
-@dataclass
-class Book:
-    """Everything an alert process remembers; `alert_state` turns it into bytes."""
-
-    series: dict[Cause, Series] = field(default_factory=dict)
-    sensors: dict[tuple[str, str], Sensor] = field(default_factory=dict)
-    held: dict[Cause, Held] = field(default_factory=dict)
-    alerts: dict[str, Alert] = field(default_factory=dict)
-    members: dict[Cause, str] = field(default_factory=dict)
-    shelves: dict[Cause, int] = field(default_factory=dict)
-    openings: list[tuple[int, Cause]] = field(default_factory=list)
-    applied: dict[str, None] = field(default_factory=dict)
 
 
 class Lifecycle:
@@ -116,6 +92,14 @@ class Lifecycle:
         known = self.book.sensors.get((site, sensor))
         if known is not None:
             known.lost = state == "lost"
+
+    def report(self, rule: str, held: Held | None) -> None:
+        """Take a condition of Weir itself, judged elsewhere: abnormal as `held` says, or normal (None)."""
+        cause = Cause(EVERYWHERE, "", "", rule)
+        if held is None:
+            self._leave(cause)
+        elif cause not in self.book.members:
+            self.book.held.setdefault(cause, held)
 
     def tick(self, now: int, silence: bool = True) -> list[Alert]:
         """Let time pass. `silence=False` while nobody can tell whether sensors are heard (Redis is away)."""
@@ -232,7 +216,7 @@ class Lifecycle:
         """Open its own alert, or in a flood join the one that sums up."""
         book, rules, flood = self.book, self.rules, Cause(EVERYWHERE, "", "", "flood")
         book.openings = [(at, c) for at, c in book.openings if now - at <= rules.flood_ms]
-        if flood not in book.members and len(book.openings) < rules.flood:
+        if cause.site == EVERYWHERE or (flood not in book.members and len(book.openings) < rules.flood):
             out = self._new(cause, held, now)
             book.openings += [(now, cause)] if out else []
             return out

@@ -28,6 +28,13 @@ RECEIVE_MAXIMUM = 20_000
 #: Above this the network thread waits, and with it the broker: memory is bounded, nothing is dropped.
 MAX_HELD_BYTES = 64 * 1024 * 1024
 _BLOCK_S = 0.2
+#: Mosquitto's own counters, and what we call them.
+BROKER = {
+    "$SYS/broker/publish/messages/dropped": "dropped",
+    "$SYS/broker/store/messages/count": "stored",
+    "$SYS/broker/store/messages/bytes": "stored_bytes",
+    "$SYS/broker/clients/connected": "clients",
+}
 
 
 class MqttSource:
@@ -50,6 +57,8 @@ class MqttSource:
         self._room.set()
         self._stopping = False
         self._signalled = False
+        #: What Mosquitto says of itself, by the names of `BROKER`; only the first shard listens to it.
+        self.broker: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._client = self._make_client()
@@ -135,6 +144,8 @@ class MqttSource:
         log.info("shard %d: connected, session %s", self.shard, "resumed" if flags.session_present else "new")
         # Retained births come once, with a new subscription (retainHandling 1), not at every reconnect.
         client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
+        if self.shard == 0:
+            client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in BROKER])
 
     def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._generation += 1
@@ -143,6 +154,9 @@ class MqttSource:
             log.warning("shard %d: disconnected (%s), connecting again", self.shard, reason)
 
     def _on_message(self, client: mqtt.Client, userdata: Any, raw: mqtt.MQTTMessage) -> None:
+        if self.shard == 0 and raw.qos == 0 and (name := BROKER.get(_topic(raw))) and raw.payload.isdigit():
+            self.broker[name] = int(raw.payload)
+            return
         while self._held_bytes >= MAX_HELD_BYTES and not self._stopping:
             self._room.clear()
             self._room.wait(_BLOCK_S)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import redis.asyncio as redis
 from redis.exceptions import RedisError
@@ -32,6 +35,7 @@ class ReceivedCounter:
         self._pending: dict[int, int] = {}
         self._sending: dict[int, int] = {}
         self._key = keys.bridge(uuid.uuid4().hex[:12])
+        self._broker: dict[str, int] = {}
         self._flushes = 0
         self._down = False
         self._task: asyncio.Task[None] | None = None
@@ -44,6 +48,10 @@ class ReceivedCounter:
         """`received`: minute of arrival (ms) -> how many."""
         for minute, count in received.items():
             self._pending[minute] = self._pending.get(minute, 0) + count
+
+    def broker(self, numbers: Mapping[str, int]) -> None:
+        """What Mosquitto says of itself, by name; written with the next flush."""
+        self._broker.update(numbers)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -60,13 +68,18 @@ class ReceivedCounter:
         if not self._sending:
             self._sending, self._pending = self._pending, {}
             self._flushes += 1
-        if not self._sending:
+        if not self._sending and not self._broker:
             return
         arguments = [str(self._flushes)]
         for minute, count in self._sending.items():
             arguments += [str(minute), str(count)]
         try:
-            await self._redis.eval(_ADD_ONCE, 2, keys.RECEIVED, self._key, *arguments)
+            if self._sending:
+                await self._redis.eval(_ADD_ONCE, 2, keys.RECEIVED, self._key, *arguments)
+            if self._broker:
+                numbers: dict[Any, Any] = {**self._broker, "at": time.time_ns() // 1_000_000}
+                await self._redis.hset(keys.BROKER, mapping=numbers)
+                self._broker = {}
         except (RedisError, OSError) as error:
             if not self._down:
                 log.warning("Redis is away (%s): the ledger's counts wait in memory", error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from web.store import Store
-from weir.ledger import Minute, merge
+from weir.ledger import QUERY, Minute, merge
 
 MAX_RAW = 200_000
 
@@ -118,10 +118,16 @@ def flags(store: Store, series_id: int, since: int, until: int, limit: int = 500
 
 def ledger(store: Store, received: dict[int, int], since: int) -> list[Minute]:
     """The ledger's minutes from `since`, oldest first. `received`: the bridge's counts, by minute."""
-    sql = f"""SELECT {_MS.format("minute")}, stored, dead_lettered, duplicate FROM ledger
-              WHERE minute >= {_at("since")}"""  # noqa: S608 (constants)
-    rows = store.rows(sql, {"since": since})
-    return merge({minute: n for minute, n in received.items() if minute >= since}, [(r[0], *r[1:]) for r in rows])
+    rows = store.rows(QUERY, (since / 1000,))
+    return merge({minute: n for minute, n in received.items() if minute >= since}, rows)
+
+
+def absent(store: Store) -> tuple[int, int]:
+    """Readings that never arrived, by their sensors' own counters, and how many sensors they are of."""
+    ((readings, sensors),) = store.rows(
+        "SELECT coalesce(sum(absent), 0)::bigint, count(*) FROM sequences WHERE absent > 0"
+    )
+    return readings, sensors
 
 
 def dead_letter_counts(store: Store, since: int) -> dict[str, int]:

@@ -29,3 +29,6 @@ def bridge(worker: str) -> str:
 
 #: Hash: minute of arrival (ms) -> readings and refused messages the bridge has handed to Kafka.
 RECEIVED = "weir:received"
+
+#: Hash: what Mosquitto says of itself ($SYS) -> its number: `dropped`, `stored`, `clients`; `at`: when (ms).
+BROKER = "weir:broker"

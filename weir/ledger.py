@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+#: One row per minute of arrival: (minute in ms, received, stored, dead-lettered, duplicate), from `%s` (seconds) on.
+QUERY = """
+SELECT (extract(epoch FROM minute) * 1000)::bigint, received, stored, dead_lettered, duplicate
+FROM ledger WHERE minute >= to_timestamp(%s)"""
 
 #: A reading may be this long on its way to Postgres before its minute is judged.
 SETTLE_MS = 2 * 60 * 1000
@@ -18,6 +23,11 @@ class Minute:
     stored: int
     dead_lettered: int
     duplicate: int
+
+    @property
+    def settled_at(self) -> int:
+        """From when on (ms) a difference is a difference, and not a reading on its way."""
+        return self.minute + 60_000 + SETTLE_MS
 
     @property
     def accounted(self) -> int:
@@ -41,25 +51,34 @@ class Totals:
     pending: int
 
 
-def merge(received: dict[int, int], accounted: Iterable[tuple[int, int, int, int]]) -> list[Minute]:
-    """Join the bridge's counts with the archive's `(minute, stored, dead_lettered, duplicate)`, by minute."""
-    rows = {minute: (stored, dead, duplicate) for minute, stored, dead, duplicate in accounted}
-    return [
-        Minute(minute, received.get(minute, 0), *rows.get(minute, (0, 0, 0)))
-        for minute in sorted(received.keys() | rows.keys())
-    ]
+def merge(received: Mapping[int, int], rows: Iterable[tuple[int, int, int, int, int]]) -> list[Minute]:
+    """Join the bridge's live counts with the rows of `QUERY`, by minute.
+
+    The table holds a copy of the bridge's counts for the time when Redis has forgotten them: the larger one holds.
+    """
+    known = {minute: counts for minute, *counts in rows}
+    found = []
+    for minute in sorted(received.keys() | known.keys()):
+        kept, *accounted = known.get(minute, (0, 0, 0, 0))
+        found.append(Minute(minute, max(kept, received.get(minute, 0)), *accounted))
+    return found
+
+
+def missing(minutes: Iterable[Minute], now: int) -> list[Minute]:
+    """The settled minutes with a difference, oldest first."""
+    return [one for one in minutes if one.missing and one.settled_at <= now]
 
 
 def totals(minutes: Iterable[Minute], now: int) -> Totals:
     """Add up minutes, telling what is missing from what may still be on its way at `now` (ms)."""
-    received = stored = dead = duplicate = missing = pending = 0
+    received = stored = dead = duplicate = gone = pending = 0
     for one in minutes:
         received += one.received
         stored += one.stored
         dead += one.dead_lettered
         duplicate += one.duplicate
-        if one.minute + 60_000 + SETTLE_MS <= now:
-            missing += one.missing
+        if one.settled_at <= now:
+            gone += one.missing
         else:
             pending += one.missing
-    return Totals(received, stored, dead, duplicate, missing, pending)
+    return Totals(received, stored, dead, duplicate, gone, pending)

@@ -17,7 +17,7 @@ from web.parts import TIME, UTC, heading, notices, panel, problem, table
 from web.queries import DeadRow
 from web.store import StoreDown, now_ms, store
 from web.urls import parse
-from weir.ledger import SETTLE_MS, Minute, Totals, totals
+from weir.ledger import Minute, Totals, totals
 
 HOUR_MS = 3_600_000
 LOW = {"height": 240}
@@ -91,13 +91,14 @@ def register(app: Dash) -> None:
         now = now_ms()
         try:
             minutes = queries.ledger(store(), feed().received(), now - HOUR_MS)
+            absent = queries.absent(store())
         except (StoreDown, RedisError) as error:
             text = str(error) if isinstance(error, StoreDown) else "Redis does not answer"
             return no_update, no_update, no_update, problem(text)
         live = feed()
         with live.lock:
             delay = latency(live.state, now)
-        stats = _stats(totals(minutes, now), minutes, delay, now)
+        stats = _stats(totals(minutes, now), minutes, delay, absent, now)
         return stats, figures.throughput(minutes, Viewer.of(stored)), ledger_rows(minutes, now), None
 
     @app.callback(
@@ -127,7 +128,7 @@ def ledger_rows(minutes: list[Minute], now: int) -> list[dict[str, Any]]:
             "stored": one.stored,
             "dead": one.dead_lettered,
             "duplicate": one.duplicate,
-            "missing": one.missing if one.minute + 60_000 + SETTLE_MS <= now else "…",
+            "missing": one.missing if one.settled_at <= now else "…",
         }
         for one in reversed(minutes)
     ]
@@ -153,7 +154,9 @@ def _component(one: Health) -> Any:
     )
 
 
-def _stats(found: Totals, minutes: list[Minute], delay: tuple[float, float] | None, now: int) -> list[Any]:
+def _stats(
+    found: Totals, minutes: list[Minute], delay: tuple[float, float] | None, absent: tuple[int, int], now: int
+) -> list[Any]:
     whole = [one for one in minutes if one.minute + 60_000 <= now][-5:]
     rate = sum(one.received for one in whole) / (60 * len(whole)) if whole else 0.0
     items = [
@@ -162,6 +165,7 @@ def _stats(found: Totals, minutes: list[Minute], delay: tuple[float, float] | No
         ("stored", f"{found.stored:,}", "last hour", ""),
         ("dead-lettered", f"{found.dead_lettered:,}", "last hour", ""),
         ("missing", f"{found.missing:,}", f"{found.pending:,} on the way", "bad" if found.missing else "good"),
+        ("never arrived", f"{absent[0]:,}", f"by the counters of {absent[1]:,} sensors", "bad" if absent[0] else "good"),
         ("bridge to Redis", f"{delay[0]:.0f} ms" if delay else "–", f"p95 {delay[1]:.0f} ms" if delay else "no readings in 1 min", ""),
     ]  # fmt: skip
     return [
