@@ -82,7 +82,7 @@ def test_a_replayed_letter_that_is_still_wrong_is_a_new_dead_letter(
     weir: Any, publisher: Publisher, config: Settings
 ) -> None:
     source = "weir/acc/hopeless/data"
-    publisher.raw(source, b"[1, 2")
+    publisher.raw(source, b'{"ts": 1')
     (first,) = eventually(lambda: letters(weir, "not_json", source))
     weir("dead-letters", "replay", "--reason", "not_json")
     (second,) = eventually(lambda: letters(weir, "not_json", source))

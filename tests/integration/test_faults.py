@@ -57,7 +57,7 @@ class Load:
 
 @pytest.fixture
 def load(stack: Stack, config: Settings, request: pytest.FixtureRequest) -> Iterator[Load]:
-    one = Load(config, "fault-" + request.node.callspec.id.lower().replace(" ", "-"))
+    one = Load(config, f"{request.node.originalname[5:35]}-{request.node.callspec.id}".replace("_", "-"))
     yield one
     one.finish()
 
