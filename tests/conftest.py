@@ -60,7 +60,7 @@ def jars() -> None:
 
 
 @contextmanager
-def _silent(text: str) -> Iterator[None]:
+def silent(text: str) -> Iterator[None]:
     yield
 
 
@@ -69,7 +69,7 @@ def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
     one = Stack(home, free_ports(10))
     try:
-        one.up(_silent, (*SERVERS, *WORKERS))
+        one.up(silent, (*SERVERS, *WORKERS))
         yield one
     finally:
         one.down()
