@@ -260,5 +260,15 @@ def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
     runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
 
 
+@bench.command("bridge")
+def bench_bridge(messages: int = 1_000_000, seconds: float = 60.0, port_base: int = 24500) -> None:
+    """The bridge alone, with the detector beside it, and a backlog, on servers of their own."""
+    from deploy.bench import bridge, runlog
+
+    rows = bridge.run(messages, seconds, port_base, lambda text: console.print(text, soft_wrap=True))
+    command = f"weir bench bridge --messages {messages} --seconds {seconds:g}"
+    runlog.write("Bridge", command, rows)
+
+
 if __name__ == "__main__":
     main()

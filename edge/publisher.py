@@ -35,14 +35,19 @@ class Publisher:
         self._slots = threading.Semaphore(MAX_UNACKNOWLEDGED)
         self._idle = threading.Condition()
         self._waiting = 0
+        #: Set while new messages may go out. On a new connection paho first sends again what is unacknowledged, and
+        #: what another thread publishes meanwhile would overtake that.
+        self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
-        self._client.max_inflight_messages_set(1000)
+        # As many as may be unacknowledged: what paho queues beyond its own limit, newer messages overtake.
+        self._client.max_inflight_messages_set(MAX_UNACKNOWLEDGED)
         self._client.reconnect_delay_set(1, 10)
         if config.mqtt_user:
             self._client.username_pw_set(config.mqtt_user, config.mqtt_password)
         if sensors:
             self._client.will_set(mqtt_topic(*sensors[0], "state"), b"lost", qos=1, retain=True)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
@@ -79,6 +84,7 @@ class Publisher:
         self._client.loop_stop()
 
     def _send(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        self._ready.wait()
         self._slots.acquire()
         with self._idle:
             self._waiting += 1
@@ -87,9 +93,17 @@ class Publisher:
     def _on_connect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             log.error("Mosquitto refuses the fleet: %s", reason)
+            return
+        with self._idle:
+            if self._waiting == 0:
+                self._ready.set()
+
+    def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._ready.clear()
 
     def _on_publish(self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         self.acknowledged += 1
+        self._ready.set()  # the first answer on a connection comes after all that was sent again
         self._slots.release()
         with self._idle:
             self._waiting = max(0, self._waiting - 1)
