@@ -19,7 +19,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy import postgres
+from deploy import environment, postgres
 from deploy.bench.runlog import Row
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
@@ -61,7 +61,7 @@ def servers(workers: tuple[str, ...], port_base: int) -> Iterator[tuple[Stack, S
 
 def publish(home: Path, rate: float, count: int, site: str) -> None:
     """Publish `count` messages of 3 metrics at `rate` a second (0: as fast as it goes)."""
-    config = Settings(_env_file=home / "env", home=home)
+    config = environment.current(home)
     publisher = Publisher(config, f"weir-{site}", [])
     names = [f"s{i}" for i in range(SENSORS)]
     begun, start = time.monotonic(), int(time.time() * 1000)
