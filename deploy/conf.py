@@ -35,8 +35,10 @@ connection_messages false
 """
 
 
-def mosquitto_acl(config: Settings) -> str:
-    return f"user {config.mqtt_user}\ntopic readwrite weir/#\ntopic read $SYS/#\n"
+def mosquitto_acl(config: Settings, patterns: list[str]) -> str:
+    """`patterns`: topics of devices that speak other formats."""
+    allowed = "".join(f"topic readwrite {pattern}\n" for pattern in ["weir/#", *patterns])
+    return f"user {config.mqtt_user}\n{allowed}topic read $SYS/#\n"
 
 
 def mosquitto_password(user: str, password: str, salt: bytes) -> str:

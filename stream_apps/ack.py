@@ -28,6 +28,7 @@ class AckWindow:
         self._mids: deque[int] = deque()
         self._first = 0
         self._finished: set[int] = set()
+        self._parts: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._mids)
@@ -37,6 +38,7 @@ class AckWindow:
         self.generation = generation
         self._mids.clear()
         self._finished.clear()
+        self._parts.clear()
         self._first = 0
 
     def received(self, mid: int) -> Token:
@@ -45,6 +47,11 @@ class AckWindow:
         self._mids.append(mid)
         return token
 
+    def split(self, token: Token, parts: int) -> None:
+        """A message that makes several records is finished when all of them are."""
+        if token.generation == self.generation and parts > 1:
+            self._parts[token.place] = parts
+
     def finished(self, tokens: Iterable[Token]) -> list[int]:
         """Mark messages as safe in Kafka; return the message ids to acknowledge now, in order.
 
@@ -52,7 +59,12 @@ class AckWindow:
         """
         for generation, place in tokens:
             if generation == self.generation and place >= self._first:
-                self._finished.add(place)
+                left = self._parts.get(place, 1) - 1
+                if left:
+                    self._parts[place] = left
+                else:
+                    self._parts.pop(place, None)
+                    self._finished.add(place)
         mids: list[int] = []
         while self._mids and self._first in self._finished:
             self._finished.remove(self._first)

@@ -21,6 +21,7 @@ from faust.types import TP
 from prometheus_client import Counter, Gauge, Histogram
 
 from stream_apps.bridge_core import Message, Record, Router
+from stream_apps.decoders import Registry, devices
 from stream_apps.faust_base import make_app, run
 from stream_apps.limits import Limits
 from stream_apps.mqtt_source import MqttSource
@@ -60,7 +61,8 @@ app.conf.producer_max_request_size = 3_000_000
 shards = app.topic(topics.BRIDGE_SHARDS)
 batches: Any = app.channel(maxsize=16)
 assigned_signal: Any = app.on_partitions_assigned
-router = Router(config.partitions, Limits(config.sensor_rate, config.sensor_burst))
+registry = Registry(devices.rules(config))
+router = Router(config.partitions, Limits(config.sensor_rate, config.sensor_burst), registry)
 received = ReceivedCounter(config.redis_url)
 
 
@@ -91,7 +93,7 @@ class Bridge(faust.Service):
             await self._stop_source(shard)
         for shard in owned - set(self.sources):
             log.info("shard %d of %d is ours", shard, config.bridge_shards)
-            source = self.sources[shard] = MqttSource(shard, config, _owner(shard))
+            source = self.sources[shard] = MqttSource(shard, config, _owner(shard), registry.patterns)
             source.start()
             self._pumps[shard] = asyncio.create_task(self._pump(source))
 
@@ -168,13 +170,18 @@ def _give_up(why: str) -> NoReturn:
 async def _carry(batch: Batch) -> None:
     this = _running()
     before = dict(router.refused)
-    records = router.route(batch.messages)
+    routed = router.route(batch.messages)
+    for token, parts in routed.parts.items():
+        batch.source.window.split(token, parts)
+    batch.source.acknowledge(routed.empty)
+    for topic, payload in routed.requests:
+        batch.source.publish(topic, payload)
     messages_total.inc(len(batch.messages))
     for reason, count in router.refused.items():
         if count > before.get(reason, 0):
             refused_total.labels(reason).inc(count - before.get(reason, 0))
     oldest = batch.messages[0].rx
-    for record in records:
+    for record in routed.records:
         future: Any = await app.producer.send(record.topic, record.key, record.value, record.partition, None, None)
         this.inflight += 1
         future.add_done_callback(partial(this.settled, batch.source, record, oldest))

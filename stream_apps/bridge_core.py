@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stream_apps.ack import Token
+from stream_apps.decoders import RefusedAsking, Registry
 from stream_apps.limits import Limits
 from weir import topics
 from weir.errors import Reason, Refused
@@ -17,6 +18,7 @@ from weir.readings import Reading, SensorEvent, check_name, encode, encode_frame
 #: A frame is closed when it holds this much, so that a record stays below Kafka's 1 MB.
 MAX_FRAME_READINGS = 1000
 MAX_FRAME_PAYLOAD = 300_000
+_OWN = f"{topics.MQTT_ROOT}/"
 STATES = {b"online": "online", b"lost": "lost"}
 
 
@@ -44,6 +46,30 @@ class Record:
     received: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass
+class Routed:
+    """What a batch of messages has become.
+
+    `parts`: how many records a message has made, where it is more than one; `empty`: messages that were valid and
+    made none; `requests`: what to publish in answer (topic, payload).
+    """
+
+    records: list[Record] = field(default_factory=list)
+    parts: dict[Token, int] = field(default_factory=dict)
+    empty: list[Token] = field(default_factory=list)
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def count(self, tokens: list[Token]) -> None:
+        """Find the parts of these messages."""
+        counts = dict.fromkeys(tokens, 0)
+        for record in self.records:
+            for token in record.tokens:
+                if token in counts:
+                    counts[token] += 1
+        self.parts = {token: count for token, count in counts.items() if count > 1}
+        self.empty = [token for token, count in counts.items() if not count]
+
+
 class _Frame:
     def __init__(self) -> None:
         self.readings: list[Reading] = []
@@ -54,17 +80,24 @@ class _Frame:
 class Router:
     """Turns batches of messages into records. Readings of one sensor stay in order, in one partition."""
 
-    def __init__(self, partitions: int, limits: Limits | None = None) -> None:
+    def __init__(self, partitions: int, limits: Limits | None = None, registry: Registry | None = None) -> None:
         self._partitions = partitions
         self._limits = limits
+        self._registry = registry
         self._of_sensor: dict[str, int] = {}
         self.refused: dict[Reason, int] = {}
 
-    def route(self, messages: Iterable[Message]) -> list[Record]:
-        """Every message ends in exactly one record of the result."""
+    def route(self, messages: Iterable[Message]) -> Routed:
+        """Every message in Weir's own format ends in exactly one record; others may make several, or none."""
         frames: dict[int, _Frame] = {}
-        records: list[Record] = []
+        routed = Routed()
+        records = routed.records
+        foreign: list[Token] = []
         for message in messages:
+            if self._registry is not None and not message.topic.startswith(_OWN):
+                self._foreign(message, frames, routed, self._registry)
+                foreign += _tokens(message)
+                continue
             try:
                 site, sensor, leaf = _split(message.topic)
                 if leaf != "data":
@@ -81,7 +114,9 @@ class Router:
             else:
                 records.append(self._dead_letter(message, Refused(Reason.SHAPE, "an empty array")))
         records.extend(_close(partition, frame) for partition, frame in frames.items())
-        return records
+        if foreign:
+            routed.count(foreign)
+        return routed
 
     def partition(self, sensor: str) -> int:
         """The partition of a sensor, remembered (murmur2 in Python costs several microseconds)."""
@@ -105,10 +140,35 @@ class Router:
             frame = frames[partition] = _Frame()
         frame.readings.extend(readings)
         frame.size += len(message.payload)
-        if message.token is not None:
+        if message.token is not None and frame.tokens[-1:] != [message.token]:
             frame.tokens.append(message.token)
         if frame.size >= MAX_FRAME_PAYLOAD or len(frame.readings) >= MAX_FRAME_READINGS:
             records.append(_close(partition, frames.pop(partition)))
+
+    def _foreign(self, message: Message, frames: dict[int, _Frame], routed: Routed, registry: Registry) -> None:
+        """A message in another format: what the decoder of its topic makes of it."""
+        try:
+            decoded = registry.decode(message.topic, message.payload, message.rx)
+            # Births and states first, and whatever becomes of the readings: the decoder tells them only once.
+            for site, sensor, birth in decoded.births:
+                event = SensorEvent(site, sensor, message.rx, birth=birth)
+                routed.records.append(self._event(event, "birth", message))
+            for site, sensor, state in decoded.states:
+                event = SensorEvent(site, sensor, message.rx, state=state)
+                routed.records.append(self._event(event, "state", message))
+            routed.requests += decoded.requests
+            by_sensor: dict[tuple[str, str], list[Reading]] = {}
+            for reading in decoded.readings:
+                by_sensor.setdefault((reading.site, reading.sensor), []).append(reading)
+            if self._limits is not None:
+                for (site, sensor), readings in by_sensor.items():
+                    self._limits.admit(site, sensor, readings)
+            for (_, sensor), readings in by_sensor.items():
+                self._add(frames, routed.records, self.partition(sensor), message, readings)
+        except Refused as refusal:
+            if isinstance(refusal, RefusedAsking):
+                routed.requests += refusal.requests
+            routed.records.append(self._dead_letter(message, refusal))
 
     def _sensor_event(self, message: Message, site: str, sensor: str, leaf: str) -> Record:
         check_name(site)
@@ -119,13 +179,11 @@ class Router:
             event = SensorEvent(site, sensor, message.rx, state=STATES[message.payload])
         else:
             raise Refused(Reason.SHAPE, "a state is `online` or `lost`")
-        return Record(
-            topics.SENSORS,
-            self.partition(sensor),
-            encode(event),
-            key=f"{site}/{sensor}/{leaf}".encode(),
-            tokens=_tokens(message),
-        )
+        return self._event(event, leaf, message)
+
+    def _event(self, event: SensorEvent, leaf: str, message: Message) -> Record:
+        key = f"{event.site}/{event.sensor}/{leaf}".encode()
+        return Record(topics.SENSORS, self.partition(event.sensor), encode(event), key=key, tokens=_tokens(message))
 
     def _dead_letter(self, message: Message, refusal: Refused) -> Record:
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1

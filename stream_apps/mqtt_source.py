@@ -19,7 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from stream_apps.ack import AckWindow, Token
 from stream_apps.bridge_core import Message
 from weir.settings import Settings
-from weir.topics import MQTT_SUBSCRIPTION
+from weir.topics import MQTT_ROOT, MQTT_SUBSCRIPTION
 
 log = logging.getLogger("weir.bridge")
 
@@ -41,14 +41,16 @@ class MqttSource:
     """The session of one shard. Callbacks run in paho's thread, everything else in the event loop's.
 
     `owns(site)` tells whether a site belongs to this shard; what does not is acknowledged at once, since another
-    session carries it too.
+    session carries it too. `foreign`: filters of topics in other formats; their sites are known only once they are
+    decoded, so the first shard carries them all.
     """
 
-    def __init__(self, shard: int, config: Settings, owns: Callable[[str], bool]) -> None:
+    def __init__(self, shard: int, config: Settings, owns: Callable[[str], bool], foreign: list[str]) -> None:
         self.shard = shard
         self.window = AckWindow()
         self.connected = False
         self._owns = owns
+        self._foreign = foreign if shard == 0 else []
         self._config = config
         self._generation = 0
         self._inbox: deque[tuple[int, int, mqtt.MQTTMessage, int]] = deque()
@@ -102,7 +104,7 @@ class MqttSource:
             # What an older connection brought is used all the same: the broker may have lost the session.
             token = self.window.received(raw.mid) if raw.qos and generation == self._generation else None
             topic = _topic(raw)
-            if self._owns(_site(topic)):
+            if not topic.startswith(MQTT_ROOT) or self._owns(_site(topic)):
                 messages.append(Message(topic, bytes(raw.payload), rx, token))
             elif token is not None:
                 skipped.append(token)
@@ -112,6 +114,10 @@ class MqttSource:
             self._wake.set()
         self.acknowledge(skipped)
         return messages
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Answer a device. At most once: what asks will ask again."""
+        self._client.publish(topic, payload, qos=0)
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Kafka has these messages: send the PUBACKs that are due, in the order of receipt."""
@@ -146,6 +152,8 @@ class MqttSource:
         client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
         if self.shard == 0:
             client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in BROKER])
+        if self._foreign:
+            client.subscribe([(one, SubscribeOptions(qos=1, retainHandling=1)) for one in self._foreign])
 
     def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._generation += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import tempfile
 import time
@@ -15,6 +16,7 @@ import pytest
 from deploy import postgres
 from deploy.jars import fetch
 from deploy.stack import SERVERS, WORKERS, Stack
+from tests.devices import rules
 from weir.settings import Settings, settings
 
 T = TypeVar("T")
@@ -67,6 +69,7 @@ def silent(text: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
+    (home / "devices.json").write_text(json.dumps(rules()))
     one = Stack(home, free_ports(10))
     try:
         one.up(silent, (*SERVERS, *WORKERS))

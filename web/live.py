@@ -175,7 +175,7 @@ def _wire(one: LiveSensor, since: int) -> dict[str, Any]:
         found["b"] = {
             "kind": one.kind,
             "name": birth.name if birth else "",
-            "at": [birth.lat, birth.lon] if birth else None,
+            "at": [birth.lat, birth.lon] if birth and birth.lat is not None else None,
             "units": {name: metric.unit for name, metric in birth.metrics.items()} if birth else {},
         }
     return found

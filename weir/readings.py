@@ -47,10 +47,10 @@ class Metric(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """The retained `birth` of a sensor. `lat`, `lon` in degrees WGS84."""
+    """The retained `birth` of a sensor. `lat`, `lon` in degrees WGS84, None while nobody has told its place."""
 
-    lat: float
-    lon: float
+    lat: float | None = None
+    lon: float | None = None
     kind: str = "unknown"
     metrics: dict[str, Metric] = {}
     name: str = ""
@@ -115,7 +115,8 @@ def parse_birth(payload: bytes) -> Birth:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise Refused(Reason.TOO_LARGE, f"{len(payload)} bytes")
     birth: Birth = _decode(_birth, payload)
-    if not (abs(birth.lat) <= 90 and abs(birth.lon) <= 180):
+    placed = birth.lat is not None and birth.lon is not None and abs(birth.lat) <= 90 and abs(birth.lon) <= 180
+    if not placed and (birth.lat, birth.lon) != (None, None):
         raise Refused(Reason.POSITION, f"{birth.lat},{birth.lon}")
     if len(birth.metrics) > MAX_METRICS:
         raise Refused(Reason.TOO_MANY_METRICS, str(len(birth.metrics)))

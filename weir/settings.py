@@ -50,11 +50,17 @@ class Settings(BaseSettings):
     spark_memory: str = "512m"
     refresh_s: int = 5
     silent_after_s: int = 180
+    #: A JSON list of rules: topics of devices that speak other formats (docs/devices.md). Default: <home>/devices.json.
+    devices: Path | None = None
     tiles_url: str = ""
     tiles_attribution: str = ""
     fleet_sensors: int = 50
     fleet_rate: float = 25.0
     fleet_seed: int = 2018
+
+    @property
+    def devices_file(self) -> Path:
+        return self.devices or self.home / "devices.json"
 
     @property
     def kafka(self) -> str:

@@ -24,7 +24,7 @@ def reading(ts: int = NOW, seq: int = 1, value: float = 21.4) -> bytes:
 
 
 def reason_of(payload: bytes, topic: str = "weir/bern/s1/data") -> str:
-    (record,) = Router(4).route([message(payload, topic)])
+    (record,) = Router(4).route([message(payload, topic)]).records
     assert record.topic == topics.DEAD_LETTERS
     return msgspec.json.decode(record.value, type=DeadLetter).reason
 
@@ -36,7 +36,7 @@ any_topic = st.lists(names, max_size=5).map("/".join) | st.text(max_size=40)
 @given(st.lists(st.tuples(any_topic, st.binary(max_size=200)), max_size=20))
 def test_every_message_ends_in_exactly_one_record_whatever_its_bytes(pairs: list[tuple[str, bytes]]) -> None:
     messages = [message(payload, topic, place) for place, (topic, payload) in enumerate(pairs)]
-    records = Router(4).route(messages)
+    records = Router(4).route(messages).records
     settled = sorted(token.place for record in records for token in record.tokens)
     assert settled == list(range(len(messages)))
 
@@ -51,7 +51,7 @@ def test_readings_of_a_sensor_keep_their_order_in_one_partition(sent: list[tuple
         seqs[sensor] += [one["seq"] for one in batch]  # type: ignore[misc]
         messages.append(message(msgspec.json.encode(batch), f"weir/bern/{sensor}/data"))
     got: dict[str, list[int | None]] = {}
-    for record in Router(4).route(messages):
+    for record in Router(4).route(messages).records:
         for item in decode_frame(record.value):
             assert record.partition == topics.partition_of(item.sensor, 4)
             got.setdefault(item.sensor, []).append(item.seq)
@@ -59,7 +59,7 @@ def test_readings_of_a_sensor_keep_their_order_in_one_partition(sent: list[tuple
 
 
 def test_a_dead_letter_keeps_the_original_bytes_and_counts_as_one_received() -> None:
-    (record,) = Router(4).route([message(b"\xff\x00 not json")])
+    (record,) = Router(4).route([message(b"\xff\x00 not json")]).records
     letter = msgspec.json.decode(record.value, type=DeadLetter)
     assert base64.b64decode(letter.payload) == b"\xff\x00 not json"
     assert letter.source == "weir/bern/s1/data"
@@ -87,7 +87,7 @@ def test_a_birth_and_a_state_of_one_sensor_have_different_keys_so_that_compactio
     router = Router(4)
     birth, state = router.route(
         [message(b'{"lat":46.9,"lon":7.4}', "weir/bern/s1/birth"), message(b"lost", "weir/bern/s1/state")]
-    )
+    ).records
     assert (birth.key, state.key) == (b"bern/s1/birth", b"bern/s1/state")
     assert birth.partition == state.partition
     assert msgspec.json.decode(state.value, type=SensorEvent).state == "lost"
@@ -95,7 +95,7 @@ def test_a_birth_and_a_state_of_one_sensor_have_different_keys_so_that_compactio
 
 def test_a_large_batch_is_cut_into_records_kafka_accepts() -> None:
     payload = msgspec.json.encode([{"ts": NOW, "metrics": {"t": 1.0}}] * 900)
-    records = Router(1).route([message(payload, place=i) for i in range(20)])
+    records = Router(1).route([message(payload, place=i) for i in range(20)]).records
     assert len(records) > 5
     assert max(len(record.value) for record in records) < 1_000_000
 
@@ -104,7 +104,7 @@ def test_a_mad_sensor_is_limited_and_its_neighbour_is_not() -> None:
     router = Router(4, Limits(per_second=10, burst=20))
     mad = [message(reading(ts=NOW + i, seq=i), "weir/bern/mad/data") for i in range(100)]
     good = [message(reading(ts=NOW + i * 1000, seq=i), "weir/bern/good/data") for i in range(50)]
-    records = router.route(mad + good)
+    records = router.route(mad + good).records
     letters = [record for record in records if record.topic == topics.DEAD_LETTERS]
     stored = [item for record in records if record.topic == topics.READINGS for item in decode_frame(record.value)]
     assert len(letters) == 80
@@ -115,4 +115,4 @@ def test_a_mad_sensor_is_limited_and_its_neighbour_is_not() -> None:
 def test_a_backlog_that_arrives_at_once_is_not_excess() -> None:
     limits = Limits(per_second=10, burst=20)
     backlog = [message(reading(ts=NOW - 600_000 + i * 1000, seq=i)) for i in range(600)]
-    assert all(record.topic == topics.READINGS for record in Router(4, limits).route(backlog))
+    assert all(record.topic == topics.READINGS for record in Router(4, limits).route(backlog).records)

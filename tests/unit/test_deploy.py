@@ -55,7 +55,7 @@ def test_mosquitto_drops_nothing_before_a_million_messages_and_lets_nobody_in_wi
 def test_only_servers_own_files_hold_a_secret(config: Settings, tmp_path: Path) -> None:
     texts = [
         conf.mosquitto(config, tmp_path, "root"),
-        conf.mosquitto_acl(config),
+        conf.mosquitto_acl(config, []),
         conf.kafka(config, tmp_path),
         conf.postgres(config),
     ]
