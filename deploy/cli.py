@@ -270,5 +270,15 @@ def bench_bridge(messages: int = 1_000_000, seconds: float = 60.0, port_base: in
     runlog.write("Bridge", command, rows)
 
 
+@bench.command("outage")
+def bench_outage(minutes: float = 60.0, outage: float = 5.0, rate: float = 300.0, port_base: int = 24600) -> None:
+    """The bridge's memory over a long run with Kafka away in the middle."""
+    from deploy.bench import outage as long_run
+    from deploy.bench import runlog
+
+    rows = long_run.run(minutes, outage, rate, port_base, lambda text: console.print(text, soft_wrap=True))
+    runlog.write("Outage", f"weir bench outage --minutes {minutes:g} --outage {outage:g} --rate {rate:g}", rows)
+
+
 if __name__ == "__main__":
     main()

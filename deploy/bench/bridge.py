@@ -139,22 +139,38 @@ def measure(stack: Stack, config: Settings, rate: float, seconds: float) -> Rate
     return Rate(rate, count / (took + behind), behind, shares, p99 * 1000)
 
 
-def backlog(stack: Stack, config: Settings, count: int) -> tuple[float, int, int]:
-    """Fill Mosquitto while the bridge is away, then let it drain: (messages a second, lost, overtaken)."""
-    ends = asyncio.run(_ends(config))
+@dataclass(frozen=True)
+class Drained:
+    """What became of messages: when the last was in Kafka (monotonic), readings lost and readings overtaken."""
+
+    at: float
+    lost: int
+    overtaken: int
+
+
+def backlog(stack: Stack, config: Settings, count: int) -> tuple[float, Drained]:
+    """Fill Mosquitto while the bridge is away, then let it drain: messages a second, and what became of them."""
+    start = asyncio.run(ends(config))
     stack.supervisor.stop("bridge")
     publish(stack.home, 0, count, BACKLOG)
     begun = time.monotonic()
     stack.supervisor.start("bridge")
+    found = asyncio.run(drained(config, start, count))
+    return count / (found.at - begun), found
+
+
+async def drained(config: Settings, start: dict[TopicPartition, int], count: int) -> Drained:
+    """Read `readings` from `start` on until `count` of the backlog's were seen, and account for them."""
     found: dict[str, list[int]] = {f"s{i}": [] for i in range(SENSORS)}
-    took = asyncio.run(_drain(config, ends, found, count)) - begun
-    wanted = {name: list(range((count - i + SENSORS - 1) // SENSORS)) for i, name in enumerate(found)}
+    at = await _drain(config, start, found, count)
+    wanted = {name: range((count - i + SENSORS - 1) // SENSORS) for i, name in enumerate(found)}
     lost = sum(len(set(wanted[name]) - set(seqs)) for name, seqs in found.items())
     overtaken = sum(int(np.sum(np.diff(list(dict.fromkeys(seqs))) < 0)) for seqs in found.values())
-    return count / took, lost, overtaken
+    return Drained(at, lost, overtaken)
 
 
-async def _ends(config: Settings) -> dict[TopicPartition, int]:
+async def ends(config: Settings) -> dict[TopicPartition, int]:
+    """The end offset of each partition of `readings`."""
     consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka)
     await consumer.start()
     try:
@@ -163,14 +179,14 @@ async def _ends(config: Settings) -> dict[TopicPartition, int]:
         await consumer.stop()
 
 
-async def _drain(config: Settings, ends: dict[TopicPartition, int], found: dict[str, list[int]], count: int) -> float:
-    """Read `readings` from `ends` on until `count` were seen, or a minute of nothing; returns when (monotonic)."""
+async def _drain(config: Settings, start: dict[TopicPartition, int], found: dict[str, list[int]], count: int) -> float:
+    """Read `readings` from `start` on until `count` were seen, or a minute of nothing; returns when (monotonic)."""
     consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka, enable_auto_commit=False, fetch_max_bytes=8_000_000)
     await consumer.start()
     seen, moved = 0, time.monotonic()
     try:
-        consumer.assign(list(ends))
-        for partition, end in ends.items():
+        consumer.assign(list(start))
+        for partition, end in start.items():
             consumer.seek(partition, end)
         while seen < count and time.monotonic() - moved < 60:
             for records in (await consumer.getmany(timeout_ms=200)).values():
@@ -199,10 +215,10 @@ def run(messages: int, seconds: float, port_base: int, say: Callable[[str], None
                 one = measure(stack, config, rate, seconds)
                 note(f"{' + '.join(workers)}, {rate} messages a second x 3 metrics", told(one), f"{reach} a second")
             if workers == ("bridge",):
-                speed, lost, overtaken = backlog(stack, config, messages)
+                speed, found = backlog(stack, config, messages)
                 note(
                     f"a backlog of {messages:,} messages",
-                    f"drained at {speed:,.0f} a second, {lost} lost, {overtaken} overtaken",
+                    f"drained at {speed:,.0f} a second, {found.lost} lost, {found.overtaken} overtaken",
                     "0 lost, 0 overtaken",
                 )
     return rows
