@@ -260,6 +260,15 @@ def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
     runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
 
 
+@bench.command("fresh")
+def bench_fresh(tests: bool = True, port_base: int = 24800) -> None:
+    """README's two commands in a fresh clone with a new HOME."""
+    from deploy.bench import fresh, runlog
+
+    rows = fresh.run(tests, port_base, lambda text: console.print(text, soft_wrap=True))
+    runlog.write("Fresh clone", "weir bench fresh", rows)
+
+
 @bench.command("bridge")
 def bench_bridge(messages: int = 1_000_000, seconds: float = 60.0, port_base: int = 24500) -> None:
     """The bridge alone, with the detector beside it, and a backlog, on servers of their own."""
