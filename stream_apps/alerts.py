@@ -27,11 +27,12 @@ from stream_apps.conditions import Rules
 from stream_apps.faust_base import make_app, run
 from stream_apps.ledger_watch import LedgerWatch
 from stream_apps.lifecycle import Lifecycle
+from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
 from stream_apps.snapshot import Snapshots
 from weir import keys, topics
 from weir.errors import Reason, Refused
-from weir.events import Alert, AlertCommand, DeadLetter, Flag
+from weir.events import Alert, AlertCommand, Flag
 from weir.readings import encode
 from weir.settings import settings
 
@@ -279,15 +280,7 @@ def _decode(decoder: Any, value: bytes) -> Any:
 
 async def _dead_letter(message: Any, refusal: Refused) -> None:
     undecodable.labels(message.topic).inc()
-    letter = DeadLetter.of(
-        id=f"{message.topic}-{message.partition}-{message.offset}",
-        source=message.topic,
-        reason=refusal.reason,
-        detail=refusal.detail,
-        at=_now(),
-        payload=message.value or b"",
-    )
-    await desk.send(topics.DEAD_LETTERS, message.topic.encode(), encode(letter))
+    await desk.send(topics.DEAD_LETTERS, message.topic.encode(), letter_of(message, refusal))
 
 
 def _name(topic: str, partition: int) -> str:

@@ -19,17 +19,19 @@ from typing import Any, ClassVar, NoReturn
 import faust
 import msgspec
 from faust.types import TP
-from prometheus_client import Counter, Histogram
 
+from stream_apps.detector_metrics import measure, snapshots_total, undecodable
 from stream_apps.faust_base import make_app, run
-from stream_apps.iqr import Detector
+from stream_apps.iqr import warm_up
+from stream_apps.judging import Judge, read_overrides
 from stream_apps.latest import LiveCache
+from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
 from stream_apps.snapshot import Snapshots
 from weir import keys, topics
 from weir.errors import Reason, Refused, WeirError
-from weir.events import DeadLetter, Flag
-from weir.readings import Reading, SensorEvent, decode_frame, encode
+from weir.events import Flag
+from weir.readings import Birth, SensorEvent, decode_frame, encode
 from weir.settings import settings
 
 log = logging.getLogger("weir.detector")
@@ -40,21 +42,12 @@ SNAPSHOT_S = 3.0
 FLAGS_S = 5.0
 HAND_OVER_S = 6.0
 STUCK_S = 30.0
-_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-
-frames_total = Counter("weir_detector_frames", "Frames judged")
-readings_total = Counter("weir_detector_readings", "Readings judged")
-flags_total = Counter("weir_detector_flags", "Readings flagged")
-undecodable = Counter("weir_detector_undecodable", "Records that could not be decoded", ["topic"])
-snapshots_total = Counter("weir_detector_snapshots", "Snapshots by outcome", ["outcome"])
-published_to_judged = Histogram(
-    "weir_published_to_judged_seconds", "From the time a live reading claims to its judgement", buckets=_BUCKETS
-)
-received_to_judged = Histogram(
-    "weir_received_to_judged_seconds", "From receipt by the bridge to judgement, per frame", buckets=_BUCKETS
-)
-
 _sensor_event = msgspec.json.Decoder(SensorEvent)
+
+
+overrides = read_overrides(config.detection_file)
+#: What sensors have said of themselves: their limits are told to every detector anew.
+births: dict[tuple[str, str], Birth] = {}
 
 
 class Part:
@@ -64,8 +57,8 @@ class Part:
     stands for flags that nobody has sent.
     """
 
-    def __init__(self, detector: Detector, offset: int) -> None:
-        self.detector = detector
+    def __init__(self, judge: Judge, offset: int) -> None:
+        self.judge = judge
         self.offset = offset
         self.saved = offset
         self.whole = asyncio.Lock()
@@ -91,7 +84,9 @@ async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
                 # What Kafka no longer has cannot be judged; the state is still the best there is.
                 part.offset = max(part.offset, first)
                 starts[tp] = part.offset
-            parts[tp.partition] = part or Part(Detector(), 0)
+            parts[tp.partition] = part or Part(Judge(overrides), 0)
+    for (site, sensor), birth in births.items():
+        _tell(site, sensor, birth)
     former.clear()
     return starts
 
@@ -99,7 +94,7 @@ async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
 async def _restore(partition: int, end: int) -> Part | None:
     found, held = await snapshots.load(partition), former.get(partition)
     if held is not None and held.offset <= end and (found is None or found[0] <= held.offset):
-        return Part(held.detector, held.offset)
+        return Part(held.judge, held.offset)
     if found is None:
         log.info("partition %d: no snapshot, starting fresh", partition)
         return None
@@ -111,10 +106,10 @@ async def _restore(partition: int, end: int) -> Part | None:
         await snapshots.forget(partition)
         return None
     try:
-        return Part(await asyncio.to_thread(Detector.load, state), offset)
+        return Part(await asyncio.to_thread(Judge.load, state, overrides), offset)
     except (ValueError, WeirError) as error:
         log.warning("partition %d: the snapshot does not fit this detector (%s): learning anew", partition, error)
-        return Part(Detector(), offset)
+        return Part(Judge(overrides), offset)
 
 
 app = make_app("detector", config.detector_port, seeking_consumer(positions))
@@ -172,7 +167,7 @@ async def _snapshot(partition: int) -> None:
     if part is None or part.offset == part.saved:
         return
     async with part.whole:
-        offset, state, flags = part.offset, part.detector.dump(), set(pending)
+        offset, state, flags = part.offset, part.judge.dump(), set(pending)
     if flags and (await asyncio.wait(flags, timeout=FLAGS_S))[1]:
         snapshots_total.labels("unsent").inc()
         return
@@ -206,11 +201,11 @@ async def _judge(part: Part, message: Any) -> None:
         await _dead_letter(message, refusal)
         return
     at = time.time_ns() // 1_000_000
-    flags = part.detector.judge(readings, at)
+    flags = part.judge.judge(readings, at)
     part.offset = message.offset + 1
     cache.readings(readings)
     sends = [_flag(flag) for flag in flags]
-    _measure(readings, at, len(flags))
+    measure(readings, at, len(flags))
     for send in sends:
         await send
 
@@ -219,17 +214,6 @@ async def _flag(flag: Flag) -> None:
     cache.flagged(f"{flag.site}/{flag.sensor}", flag.ts)
     partition = topics.partition_of(flag.sensor, config.partitions)
     await _send(topics.ANOMALIES, f"{flag.site}/{flag.sensor}".encode(), encode(flag), partition)
-
-
-def _measure(readings: list[Reading], at: int, flags: int) -> None:
-    frames_total.inc()
-    readings_total.inc(len(readings))
-    flags_total.inc(flags)
-    if readings:
-        received_to_judged.observe(max(0, at - readings[0].rx) / 1000)
-    for reading in readings:
-        if not reading.hist:
-            published_to_judged.observe(max(0, at - reading.ts) / 1000)
 
 
 async def _send(topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
@@ -255,15 +239,7 @@ def _give_up(why: str) -> NoReturn:
 
 async def _dead_letter(message: Any, refusal: Refused) -> None:
     undecodable.labels(message.topic).inc()
-    letter = DeadLetter.of(
-        id=f"{message.topic}-{message.partition}-{message.offset}",
-        source=message.topic,
-        reason=refusal.reason,
-        detail=refusal.detail,
-        at=time.time_ns() // 1_000_000,
-        payload=message.value or b"",
-    )
-    await _send(topics.DEAD_LETTERS, message.topic.encode(), encode(letter))
+    await _send(topics.DEAD_LETTERS, message.topic.encode(), letter_of(message, refusal))
 
 
 @app.agent(app.topic(topics.SENSORS))
@@ -289,9 +265,18 @@ def _sensor(key: bytes, value: bytes | None) -> None:
     field = f"{event.site}/{event.sensor}"
     if event.birth is not None:
         cache.sensor(keys.BIRTHS, field, value)
+        births[event.site, event.sensor] = event.birth
+        _tell(event.site, event.sensor, event.birth)
     if event.state is not None:
         cache.sensor(keys.STATES, field, event.state)
 
 
+def _tell(site: str, sensor: str, birth: Birth) -> None:
+    part = parts.get(topics.partition_of(sensor, config.partitions))
+    if part is not None:
+        part.judge.born(site, sensor, birth)
+
+
 if __name__ == "__main__":
+    warm_up()
     run(app)

@@ -1,130 +1,170 @@
-"""The IQR detector: per-series sliding Tukey fences that explain every flag (pure: no clock, no socket)."""
+"""The IQR detector: fences over thinned windows of every series that explain each flag (pure: no clock, no socket)."""
 
 from __future__ import annotations
 
-import io
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from stream_apps import iqr_kernel
+from stream_apps import iqr_kernel as kernel
+from stream_apps import iqr_layout as at
+from stream_apps.iqr_params import DEFAULT, Params
+from stream_apps.iqr_state import Arrays, Plan
 from weir.events import Flag
 from weir.readings import Reading
 
-_judge: Any = iqr_kernel.judge
-#: Larger values are judged as this, so that differences stay finite.
-_HUGE = 1e150
+__all__ = ["DEFAULT", "VERSION", "Detector", "Judged", "Params", "warm_up"]
+
+#: Of what the detector does and of the bytes of `dump`. Every flag carries it.
+VERSION = 2
+#: Larger values are judged as this, so that all arithmetic stays finite, in float32 as well.
+_HUGE = 1e30
+_judge: Any = kernel.judge
+
+Series = tuple[str, str, str]
 
 
-class Params(msgspec.Struct, frozen=True):
-    """`window` values a series is judged against, after `warmup` of them; the fence stands `reach` IQRs from the
-    quartiles (Tukey 1977: 1.5 for outliers, 3 for what is far out); the IQR is at least `floor` times the range
-    seen so far. Anomalies enter the window, so that a lasting new level is learned.
-    """
+@dataclass(frozen=True)
+class Judged:
+    """What the kernel says of n points: which are flagged (indices), why (columns as in `iqr_layout`), and `novelty`
+    (n, 0 to 1), the anomaly score of each."""
 
-    window: int = 288
-    warmup: int = 50
-    reach: float = 3.0
-    floor: float = 0.03
+    flagged: list[int]
+    why: list[list[float]]
+    novelty: np.ndarray
 
 
-_ARRAYS = ("ring", "ordered", "seen", "last", "lowest", "highest", "size")
+def warm_up() -> None:
+    """Load the compiled code, or compile it (some seconds, once after an installation), before the first reading."""
+    Detector.load(Detector(capacity=1).dump()).points(
+        np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_)
+    )
 
 
 class Detector:
-    """The state of all series of one partition: one row of each array is one series."""
+    """The state of all series of one partition: one line of each array is one series (site, sensor, metric)."""
 
-    def __init__(self, params: Params | None = None, capacity: int = 256) -> None:
-        self.params = params or Params()
-        self._rows: dict[tuple[str, str, str], int] = {}
-        window = self.params.window
-        self._state: dict[str, np.ndarray] = {
-            "ring": np.zeros((capacity, window)),
-            "ordered": np.zeros((capacity, window)),
-            "seen": np.zeros(capacity, np.int64),
-            "last": np.full(capacity, -1, np.int64),
-            "lowest": np.full(capacity, np.inf),
-            "highest": np.full(capacity, -np.inf),
-            "size": np.zeros(capacity, np.int64),
-        }
+    def __init__(self, params: Params = DEFAULT, capacity: int = 256) -> None:
+        self.params = params
+        self._rows: dict[Series, int] = {}
+        self._limits: dict[Series, tuple[float, float]] = {}
+        self._plan = Plan(params)
+        self._arrays = Arrays(self._plan, capacity)
 
     def row(self, site: str, sensor: str, metric: str) -> int:
-        """The index of a series, made on first sight; arrays double when they are full."""
+        """The line of a series, made on first sight; arrays double when they are full."""
         key = (site, sensor, metric)
         known = self._rows.get(key)
         if known is None:
             known = self._rows[key] = len(self._rows)
-            if known >= len(self._state["size"]):
-                self._grow()
+            if known >= self._arrays.capacity:
+                self._arrays = self._arrays.grown()
+            if key in self._limits:
+                self._arrays.limits[known] = self._limits[key]
         return known
 
-    def names(self) -> list[tuple[str, str, str]]:
-        """The series, in the order of their rows."""
+    def names(self) -> list[Series]:
+        """The series, in the order of their lines."""
         return list(self._rows)
 
-    def judge(self, readings: list[Reading], at: int) -> list[Flag]:
-        """Judge a frame at time `at` (ms): flags for the live readings outside their fence; all are learned.
+    @property
+    def bytes_per_series(self) -> int:
+        return self._arrays.bytes_per_series
 
-        A reading not newer than the last one of its series (repeated, out of order) is neither judged nor learned.
+    def limits(self, site: str, sensor: str, metric: str, low: float | None, high: float | None) -> None:
+        """Say what values a series can have; None where there is no limit. A value outside is flagged, not learned."""
+        key = (site, sensor, metric)
+        found = (-np.inf if low is None else low, np.inf if high is None else high)
+        if found == (-np.inf, np.inf):
+            self._limits.pop(key, None)
+        else:
+            self._limits[key] = found
+        if key in self._rows:
+            self._arrays.limits[self._rows[key]] = found
+
+    def judge(self, readings: list[Reading], at: int) -> list[Flag]:
+        """Judge a frame at time `at` (ms): flags for the live readings that are anomalous; all are learned.
+
+        A reading not newer than the last one of its series (repeated, out of order) is neither judged nor learned;
+        nor is a value that is not finite.
         """
         rows: list[int] = []
+        times: list[int] = []
         values: list[float] = []
-        owners: list[int] = []
-        for i, reading in enumerate(readings):
+        hist: list[bool] = []
+        known = self._rows
+        for reading in readings:
+            site, sensor, ts, old = reading.site, reading.sensor, reading.ts, reading.hist
             for metric, value in reading.metrics.items():
-                rows.append(self.row(reading.site, reading.sensor, metric))
+                row = known.get((site, sensor, metric))
+                rows.append(self.row(site, sensor, metric) if row is None else row)
+                times.append(ts)
                 values.append(value)
-                owners.append(i)
-        if not rows:
+                hist.append(old)
+        found = self.points(np.array(rows, np.int64), np.array(times, np.int64), np.array(values, np.float64),
+                            np.array(hist, np.bool_))  # fmt: skip
+        if not found.flagged:
             return []
-        places = np.array(owners)
-        times = np.array([reading.ts for reading in readings], np.int64)[places]
-        hist = np.array([reading.hist for reading in readings], np.bool_)[places]
-        flagged = np.empty(len(rows), np.int64)
-        out = np.empty((len(rows), 7))
-        limited = np.clip(np.array(values, np.float64), -_HUGE, _HUGE)
-        state = [self._state[name] for name in _ARRAYS]
-        p = self.params
-        count = _judge(np.array(rows, np.int64), times, limited, hist, *state, p.warmup, p.reach, p.floor, flagged, out)
-        names = self.names() if count else []
+        names = self.names()
         return [
-            _flag(names[rows[i]], readings[owners[i]].ts, values[i], line, at)
-            for i, line in zip(flagged[:count].tolist(), out[:count].tolist(), strict=True)
+            self._flag(names[rows[i]], times[i], values[i], why, at)
+            for i, why in zip(found.flagged, found.why, strict=True)
         ]
+
+    def points(self, rows: np.ndarray, times: np.ndarray, values: np.ndarray, hist: np.ndarray) -> Judged:
+        """Judge and learn n points (int64 lines, int64 ms, float64, bool), in their order."""
+        size = len(rows)
+        flagged = np.empty(size, np.int64)
+        out = np.zeros((size, at.OUT))
+        novelty = np.empty(size)
+        limited = np.where(np.isfinite(values), np.clip(values, -_HUGE, _HUGE), values)
+        count = _judge(rows, times, limited, hist, *self._arrays.all(), self._plan.features, self._plan.shares,
+                       self._plan.numbers, flagged, out, novelty)  # fmt: skip
+        return Judged(flagged[:count].tolist(), out[:count].tolist(), novelty)
 
     def dump(self) -> bytes:
         """All state as bytes: a small header and the arrays."""
-        used = len(self._rows)
-        body = io.BytesIO()
-        for name in _ARRAYS:
-            np.save(body, self._state[name][:used], allow_pickle=False)
-        return msgspec.msgpack.encode((self.params, list(self._rows), body.getvalue()))
+        return msgspec.msgpack.encode((VERSION, repr(self.params), self.names(), self._arrays.dump(len(self._rows))))
+
+    @staticmethod
+    def made_with(data: bytes, params: Params) -> bool:
+        """Was this dumped by a detector with these parameters? Raises `ValueError` as `load` does."""
+        return _decoded(data)[1] == repr(params)
 
     @classmethod
-    def load(cls, data: bytes, params: Params | None = None) -> Detector:
-        """The inverse of `dump`. Raises `ValueError` when the bytes are damaged or made with other parameters."""
-        kind: Any = tuple[Params, list[tuple[str, str, str]], bytes]
-        try:
-            found, names, arrays = msgspec.msgpack.decode(data, type=kind)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not a detector's state: {error}") from error
+    def load(cls, data: bytes, params: Params = DEFAULT) -> Detector:
+        """The inverse of `dump`. Raises `ValueError` for damaged bytes, another version or other parameters."""
+        _, made_with, names, arrays = _decoded(data)
+        if made_with != repr(params):
+            raise ValueError(f"made with other parameters: {made_with}")
         detector = cls(params, capacity=max(256, len(names)))
-        if found != detector.params:
-            raise ValueError(f"made with other parameters: {found}")
         detector._rows = {key: i for i, key in enumerate(names)}
-        body = io.BytesIO(arrays)
-        for name in _ARRAYS:
-            detector._state[name][: len(names)] = np.load(body, allow_pickle=False)
+        detector._arrays.fill(arrays, len(names))
+        detector._limits = {
+            key: (low, high)
+            for key, (low, high) in zip(names, detector._arrays.limits.tolist(), strict=False)
+            if (low, high) != (-np.inf, np.inf)
+        }
         return detector
 
-    def _grow(self) -> None:
-        fresh = Detector(self.params, 2 * len(self._state["size"]))._state
-        for name, array in self._state.items():
-            fresh[name][: len(array)] = array
-        self._state = fresh
+    def _flag(self, name: Series, ts: int, value: float, why: list[float], at: int) -> Flag:
+        score, q1, q3, low, high, window, nth, feature, _ = why
+        return Flag(*name, ts, value, score, q1, q3, low, high, int(window), at, int(nth),
+                    self._named(int(feature)), version=VERSION)  # fmt: skip
+
+    def _named(self, feature: int) -> str:
+        named = {at.FLAT: "flat", at.LIMIT: "limit"}
+        return named.get(feature) or self.params.features[feature].name
 
 
-def _flag(name: tuple[str, str, str], ts: int, value: float, line: list[float], at: int) -> Flag:
-    score, q1, q3, low, high, window, nth = line
-    return Flag(*name, ts, value, score, q1, q3, low, high, int(window), at, int(nth))
+def _decoded(data: bytes) -> tuple[int, str, list[Series], bytes]:
+    kind: Any = tuple[int, str, list[Series], bytes]
+    try:
+        found: tuple[int, str, list[Series], bytes] = msgspec.msgpack.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a state of detector version {VERSION}: {error}") from error
+    if found[0] != VERSION:
+        raise ValueError(f"made by detector version {found[0]}, this is {VERSION}")
+    return found

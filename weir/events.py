@@ -14,7 +14,8 @@ class Flag(msgspec.Struct, frozen=True):
 
     `ts` is the reading's time, `at` when it was judged (ms). `score` is the distance beyond the
     fence in units of the IQR. `low`/`high` is the fence, `window` how many values it was judged against,
-    `nth` the number of the reading in its series and `feature` what left the fence: `level` or one derived from it.
+    `nth` the number of the reading in its series and `feature` what left the fence: `level`, or `mean12`, `lstd12`,
+    `lstd24`, `hour`, `step`, `jump` derived from it, or `flat` and `limit`, which are no fences (docs/detection.md).
     """
 
     site: str
@@ -32,7 +33,7 @@ class Flag(msgspec.Struct, frozen=True):
     nth: int = 0
     feature: str = "level"
     detector: str = "iqr"
-    version: int = 1
+    version: int = 2
 
     @property
     def id(self) -> str:

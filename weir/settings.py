@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     silent_after_s: int = 180
     #: A JSON list of rules: topics of devices that speak other formats (docs/devices.md). Default: <home>/devices.json.
     devices: Path | None = None
+    #: A JSON list of rules that change the detector's parameters (docs/detection.md). Default: <home>/detection.json.
+    detection: Path | None = None
     tiles_url: str = ""
     tiles_attribution: str = ""
     fleet_sensors: int = 50
@@ -61,6 +63,10 @@ class Settings(BaseSettings):
     @property
     def devices_file(self) -> Path:
         return self.devices or self.home / "devices.json"
+
+    @property
+    def detection_file(self) -> Path:
+        return self.detection or self.home / "detection.json"
 
     @property
     def kafka(self) -> str:
