@@ -46,7 +46,7 @@ def show_letters(
     table = Table("when (UTC)", "reason", "source", "detail", "payload")
     for one in found:
         text = one.payload[:60].decode("utf-8", "backslashreplace")
-        table.add_row(_utc(one.at), *(escape(printable(cell)) for cell in (one.reason, one.source, one.detail, text)))
+        table.add_row(utc(one.at), *(escape(printable(cell)) for cell in (one.reason, one.source, one.detail, text)))
     console.print(table if found else f"nothing was refused since {since}")
 
 
@@ -144,7 +144,7 @@ def _print_minutes(minutes: list[Minute], now: int) -> None:
     for one in minutes:
         gone = "…" if one.settled_at > now else f"[red]{one.missing}[/red]" if one.missing else "0"
         counts = (one.received, one.stored, one.dead_lettered, one.duplicate)
-        table.add_row(_utc(one.minute), *(f"{count:,}" for count in counts), gone)
+        table.add_row(utc(one.minute), *(f"{count:,}" for count in counts), gone)
     console.print(table)
 
 
@@ -152,5 +152,6 @@ def _gaps(gaps: list[list[int]]) -> str:
     return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in gaps[-5:])
 
 
-def _utc(ms: int) -> str:
+def utc(ms: int) -> str:
+    """A time (ms) as people read it, in UTC."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, environment, machine, migrations, status
+from deploy import accounts, anomalies, environment, machine, migrations, status
+from deploy.benches import bench
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -245,48 +246,9 @@ def load(
 cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
 
-bench = typer.Typer(no_args_is_help=True, help="Measure, and write the figures into docs/run-log.md.")
 cli.add_typer(bench, name="bench")
-
-
-@bench.command("pipeline")
-def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
-    """Start-up, latency to Redis and to the page, a load with every reading accounted for, memory."""
-    from deploy.bench import pipeline, runlog
-
-    stack = Stack(_home())
-    environment.prepare(stack.home, None)
-    rows = pipeline.run(stack, settings(), rate, seconds, lambda text: console.print(text, soft_wrap=True))
-    runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
-
-
-@bench.command("fresh")
-def bench_fresh(tests: bool = True, port_base: int = 24800) -> None:
-    """README's two commands in a fresh clone with a new HOME."""
-    from deploy.bench import fresh, runlog
-
-    rows = fresh.run(tests, port_base, lambda text: console.print(text, soft_wrap=True))
-    runlog.write("Fresh clone", "weir bench fresh", rows)
-
-
-@bench.command("bridge")
-def bench_bridge(messages: int = 1_000_000, seconds: float = 60.0, port_base: int = 24500) -> None:
-    """The bridge alone, with the detector beside it, and a backlog, on servers of their own."""
-    from deploy.bench import bridge, runlog
-
-    rows = bridge.run(messages, seconds, port_base, lambda text: console.print(text, soft_wrap=True))
-    command = f"weir bench bridge --messages {messages} --seconds {seconds:g}"
-    runlog.write("Bridge", command, rows)
-
-
-@bench.command("outage")
-def bench_outage(minutes: float = 60.0, outage: float = 5.0, rate: float = 300.0, port_base: int = 24600) -> None:
-    """The bridge's memory over a long run with Kafka away in the middle."""
-    from deploy.bench import outage as long_run
-    from deploy.bench import runlog
-
-    rows = long_run.run(minutes, outage, rate, port_base, lambda text: console.print(text, soft_wrap=True))
-    runlog.write("Outage", f"weir bench outage --minutes {minutes:g} --outage {outage:g} --rate {rate:g}", rows)
+for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
+    cli.command()(command)
 
 
 if __name__ == "__main__":

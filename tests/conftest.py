@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from typer.testing import CliRunner
 
 from deploy import postgres
+from deploy.cli import cli
 from deploy.jars import fetch
 from deploy.stack import SERVERS, WORKERS, Stack
 from tests.devices import rules
@@ -82,3 +84,17 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def config(stack: Stack) -> Settings:
     return Settings(_env_file=stack.home / "env", home=stack.home)
+
+
+@pytest.fixture
+def weir(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs `weir ...` on the test's stack; returns (exit code, output)."""
+    monkeypatch.setenv("WEIR_HOME", str(stack.home))
+    settings.cache_clear()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+        return done.exit_code, done.output
+
+    yield run
+    settings.cache_clear()

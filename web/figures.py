@@ -44,6 +44,17 @@ class Viewer:
 
 
 LINE, FORECAST, FLAG, FENCE, DEAD = "#1c7ed6", "#7950f2", "#f08c00", "#868e96", "#e8590c"
+#: What left its fence, in words; fences of the others are not in the unit of the reading.
+FEATURES = {
+    "level": "the level",
+    "mean12": "the mean of 12 readings",
+    "lstd12": "the unrest of 12 readings (logarithm)",
+    "lstd24": "the unrest of 24 readings (logarithm)",
+    "hour": "the level for this hour of the day",
+    "step": "the step from the readings before",
+    "jump": "the jump from the reading before",
+}
+IN_READING_UNITS = frozenset({"level", "hour", "step", "jump", "limit"})
 GOOD, BAD = "#2f9e44", "#e03131"
 
 
@@ -139,10 +150,15 @@ def message(text: str, viewer: Viewer, height: int = 420) -> go.Figure:
 def explain(flag: FlagRow, unit: str) -> str:
     """Why a reading was flagged, as lines of safe HTML."""
     sign = html.escape(symbol(unit))
-    what = "level" if flag.feature == "level" else f"feature {flag.feature}"
+    head = f"<b>{number(flag.value)} {sign}</b> flagged by {html.escape(flag.detector)}<br>"
+    if flag.feature == "flat":
+        times = number(flag.score + flag.high)
+        return f"{head}stuck: repeated {times} times, usual at most {number(flag.high)}<br>{utc(flag.ts)}"
+    if flag.feature == "limit":
+        return f"{head}outside what the sensor can measure: {number(flag.low)} … {number(flag.high)}<br>{utc(flag.ts)}"
     return (
-        f"<b>{number(flag.value)} {sign}</b> flagged by {html.escape(flag.detector)}<br>"
-        f"{html.escape(what)} left the fence {number(flag.low)} … {number(flag.high)}<br>"
+        f"{head}{FEATURES.get(flag.feature, html.escape(flag.feature))} left the fence "
+        f"{number(flag.low)} … {number(flag.high)}<br>"
         f"q1 {number(flag.q1)}, q3 {number(flag.q3)} of {flag.window} values<br>"
         f"score {number(flag.score)} (IQRs beyond the fence)<br>{utc(flag.ts)}"
     )
@@ -178,7 +194,7 @@ def _fences(figure: go.Figure, flags: list[FlagRow], half: int, viewer: Viewer) 
     x: list[Any] = []
     y: list[Any] = []
     for flag in flags:
-        if flag.feature == "level":
+        if flag.feature in IN_READING_UNITS:
             ends = list(_times(np.array([flag.ts - half, flag.ts + half]), viewer))
             x += [*ends, None, *ends, None]
             y += [flag.low, flag.low, None, flag.high, flag.high, None]

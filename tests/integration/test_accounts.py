@@ -12,10 +12,8 @@ import msgspec
 import psycopg2
 import pytest
 import redis
-from typer.testing import CliRunner
 
 from deploy import dead_letters, status
-from deploy.cli import cli
 from deploy.stack import Stack
 from edge.publisher import Publisher
 from tests.conftest import eventually
@@ -28,22 +26,6 @@ def publisher(stack: Stack, config: Settings) -> Iterator[Publisher]:
     one = Publisher(config, "weir-test-accounts", [])
     yield one
     one.close()
-
-
-@pytest.fixture
-def weir(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs `weir ...` on the test's stack; returns (exit code, output)."""
-    from weir.settings import settings
-
-    monkeypatch.setenv("WEIR_HOME", str(stack.home))
-    settings.cache_clear()
-
-    def run(*arguments: str) -> tuple[int, str]:
-        done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
-        return done.exit_code, done.output
-
-    yield run
-    settings.cache_clear()
 
 
 def now() -> int:

@@ -76,8 +76,9 @@ def test_a_spike_is_flagged_in_postgres_with_its_reasons(device: mqtt.Client, co
         "WHERE sensor = %s"
     )
     ((value, q1, q3, high, n),) = eventually(lambda: rows(config, query, "spiky"))
-    assert (value, n) == (90.0, 99)
-    assert 20 <= q1 < q3 <= 24 < high < 90
+    assert value == 90.0
+    assert n >= 50
+    assert 15 <= q1 <= q3 < high < 60
 
 
 @pytest.mark.parametrize(

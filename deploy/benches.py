@@ -1,0 +1,80 @@
+"""`weir bench ...`: measure, and write the figures into docs/run-log.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy import environment
+from deploy.bench import runlog
+from deploy.stack import Stack
+from weir.settings import settings
+
+console = Console(highlight=False)
+bench = typer.Typer(no_args_is_help=True, help="Measure, and write the figures into docs/run-log.md.")
+
+
+def say(text: str) -> None:
+    """A line as it is, however wide the terminal."""
+    console.print(text, soft_wrap=True)
+
+
+@bench.command("pipeline")
+def bench_pipeline(rate: float = 300.0, seconds: float = 300.0) -> None:
+    """Start-up, latency to Redis and to the page, a load with every reading accounted for, memory."""
+    from deploy.bench import pipeline
+
+    stack = Stack(settings().home)
+    environment.prepare(stack.home, None)
+    rows = pipeline.run(stack, settings(), rate, seconds, say)
+    runlog.write("Pipeline", f"weir bench pipeline --rate {rate:g} --seconds {seconds:g}", rows)
+
+
+@bench.command("fresh")
+def bench_fresh(tests: bool = True, port_base: int = 24800) -> None:
+    """README's two commands in a fresh clone with a new HOME."""
+    from deploy.bench import fresh
+
+    rows = fresh.run(tests, port_base, say)
+    runlog.write("Fresh clone", "weir bench fresh", rows)
+
+
+@bench.command("bridge")
+def bench_bridge(messages: int = 1_000_000, seconds: float = 60.0, port_base: int = 24500) -> None:
+    """The bridge alone, with the detector beside it, and a backlog, on servers of their own."""
+    from deploy.bench import bridge
+
+    rows = bridge.run(messages, seconds, port_base, say)
+    command = f"weir bench bridge --messages {messages} --seconds {seconds:g}"
+    runlog.write("Bridge", command, rows)
+
+
+@bench.command("outage")
+def bench_outage(minutes: float = 60.0, outage: float = 5.0, rate: float = 300.0, port_base: int = 24600) -> None:
+    """The bridge's memory over a long run with Kafka away in the middle."""
+    from deploy.bench import outage as long_run
+
+    rows = long_run.run(minutes, outage, rate, port_base, say)
+    runlog.write("Outage", f"weir bench outage --minutes {minutes:g} --outage {outage:g} --rate {rate:g}", rows)
+
+
+@bench.command("detect")
+def bench_detect(
+    data: Annotated[Path, typer.Option(help="A folder laid out like NAB.")],
+    scores: Annotated[Path | None, typer.Option(help="Write one score per point here, as NAB does.")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """The detector on labelled series: NAB's standard score, cost and size."""
+    from deploy.bench import detect
+
+    found = detect.run(data, scores)
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name, value in found.items():
+        if name != "series":
+            say(f"{name}: {value}")
