@@ -78,3 +78,22 @@ def bench_detect(
     for name, value in found.items():
         if name != "series":
             say(f"{name}: {value}")
+
+
+@bench.command("forecast")
+def bench_forecast(
+    data: Annotated[Path, typer.Option(help="A CSV with sensor_id, ts and VALUE.")],
+    horizon: Annotated[str, typer.Option(help="1h, 24h or both.")] = "1h,24h",
+    extra: Annotated[bool, typer.Option(help="Also statsforecast's automatic models (extra `bench`).")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Forecasts by rolling origin, model by model: MASE, R² and coverage."""
+    from deploy.bench import forecast
+
+    found = forecast.run(data, horizon.split(","), extra)
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name, figures in found["models"].items():
+        say(f"{name}: " + ", ".join(f"{what} {value:.3g}" for what, value in figures.items() if value is not None))
+    say(f"{found['seconds_per_series']:.3f} s a series")

@@ -27,6 +27,7 @@ from stream_apps.conditions import Rules
 from stream_apps.faust_base import make_app, run
 from stream_apps.ledger_watch import LedgerWatch
 from stream_apps.lifecycle import Lifecycle
+from stream_apps.notifier import Notifier
 from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
 from stream_apps.snapshot import Snapshots
@@ -175,6 +176,8 @@ class Keeper(faust.Service):
 
     async def on_start(self) -> None:
         app.checks["alerts"] = self.problem
+        self.notifier = Notifier(config)
+        self.notifier.start()
 
     @faust.Service.task
     async def _run(self) -> None:
@@ -211,6 +214,7 @@ class Keeper(faust.Service):
 
     async def on_stop(self) -> None:
         await desk.save()
+        await self.notifier.stop()
         await view.close()
         watch.close()
         await snapshots.close()

@@ -13,7 +13,7 @@ from weir.events import Flag
 
 
 class Cause(NamedTuple):
-    """What is wrong: `rule` is `anomaly` (of one metric) or `silence` (`metric` is empty)."""
+    """What is wrong: `rule` is `anomaly` (of one metric), `silence` or `clock` (`metric` is empty)."""
 
     site: str
     sensor: str
@@ -33,7 +33,9 @@ class Rules:
     its connection is known to be lost), or `unlearned_ms` while its interval is not known; it is back after
     `back_readings` readings. New alerts wait `hold_ms`, so that what happens at `site_min` sensors of a site, and
     at half of its sensors, within `site_ms` makes one alert; more than `flood` alerts opened within `flood_ms`
-    make one as well.
+    make one as well. A clock is wrong when the last `LAGS` readings of a sensor were all measured more than `ahead_ms`
+    after they were received, or all more than `behind_ms` before it by the same time, give or take `steady_ms` (of a
+    backlog that is sent late the lag shrinks).
     """
 
     m: int = 3
@@ -47,6 +49,9 @@ class Rules:
     silent_cadences: int = 3
     unlearned_ms: int = 60 * 60_000
     back_readings: int = 2
+    ahead_ms: int = 10_000
+    behind_ms: int = 120_000
+    steady_ms: int = 10_000
     hold_ms: int = 10_000
     site_min: int = 3
     site_ms: int = 5 * 60_000
@@ -58,6 +63,8 @@ class Rules:
 #: Intervals a cadence is the median of; fewer than `LEARNED` and it is not known.
 INTERVALS = 9
 LEARNED = 3
+#: Readings by which a clock is judged.
+LAGS = 5
 
 
 @dataclass
@@ -71,6 +78,8 @@ class Sensor:
     silent: bool = False
     back: int = 0
     intervals: list[int] = field(default_factory=list)
+    lags: list[int] = field(default_factory=list)
+    skewed: bool = False
 
     def heard(self, ts: int, rx: int) -> bool:
         """Take the newest reading; False if it is known already."""
@@ -80,9 +89,18 @@ class Sensor:
             self.intervals = [*self.intervals[1 - INTERVALS :], rx - self.rx]
             if len(self.intervals) >= LEARNED:
                 self.cadence = int(median(self.intervals))
+        self.lags = [*self.lags[1 - LAGS :], rx - ts]
         self.rx, self.ts = rx, max(self.ts, ts)
         self.back += self.silent
         return True
+
+    def clock(self, rules: Rules) -> int:
+        """How far the sensor's clock is behind (ms, negative: ahead); 0 if it is right or nobody knows."""
+        if len(self.lags) < LAGS:
+            return 0
+        least, most = min(self.lags), max(self.lags)
+        wrong = most < -rules.ahead_ms or (least > rules.behind_ms and most - least < rules.steady_ms)
+        return int(median(self.lags)) if wrong else 0
 
     def limit(self, rules: Rules) -> int:
         """How long this sensor may say nothing, ms."""

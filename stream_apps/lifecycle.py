@@ -51,7 +51,7 @@ class Lifecycle:
             series = book.series.setdefault(cause, Series())
             series.newest = max(series.newest, alert.opened if alert.state is AlertState.ACTIVE else alert.at)
             series.at = max(series.at, alert.at)
-        elif alert.rule == "silence":
+        elif alert.rule in ("silence", "clock"):
             self._sensor(alert.site, alert.sensor, alert.opened)
         self._restore_member(alert, cause)
 
@@ -70,6 +70,8 @@ class Lifecycle:
             self.book.series[cause].abnormal = owns
         elif alert.rule == "silence":
             self.book.sensors[alert.site, alert.sensor].silent = owns
+        elif alert.rule == "clock":
+            self.book.sensors[alert.site, alert.sensor].skewed = owns
 
     def flag(self, flag: Flag, now: int) -> list[Alert]:
         """Take a flagged reading. Repeated flags change nothing. Alerts open in `tick`."""
@@ -108,6 +110,7 @@ class Lifecycle:
             self._find_silent(now)
         else:
             self._since = now
+        self._find_wrong_clocks(now)
         out = self._open(now)
         out += self._close_empty(now)
         out += self._end_shelves(now)
@@ -174,6 +177,19 @@ class Lifecycle:
             if heard.turned_silent(self.rules, now, self._since):
                 text = "its connection is lost" if heard.lost else f"nothing received for {(now - heard.rx) // 1000} s"
                 self.book.held[Cause(site, sensor, "", "silence")] = Held(heard.rx, now, "warning", text)
+
+    def _find_wrong_clocks(self, now: int) -> None:
+        for (site, sensor), heard in self.book.sensors.items():
+            behind = heard.clock(self.rules)
+            if bool(behind) == heard.skewed:
+                continue
+            heard.skewed = bool(behind)
+            cause = Cause(site, sensor, "", "clock")
+            if behind:
+                text = f"its clock is {abs(behind) // 1000} s {'behind' if behind > 0 else 'ahead'}"
+                self.book.held[cause] = Held(heard.rx, now, "warning", text)
+            else:
+                self._leave(cause)
 
     def _leave(self, cause: Cause) -> None:
         self.book.held.pop(cause, None)

@@ -24,9 +24,9 @@ from weir.settings import Settings, settings
 T = TypeVar("T")
 
 
-def free_ports(count: int) -> int:
+def free_ports(count: int, start: int = 25_000) -> int:
     """The first of `count` neighbouring free ports."""
-    for base in range(25_000, 32_000, 20):
+    for base in range(start, 32_000, 20):
         probes = [socket.socket() for _ in range(count)]
         try:
             for i, probe in enumerate(probes):
@@ -71,6 +71,8 @@ def silent(text: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
+    notices = free_ports(1, 24_000)
+    (home / "env").write_text(f"WEIR_NOTIFY=json://127.0.0.1:{notices}/\n")
     (home / "devices.json").write_text(json.dumps(rules()))
     one = Stack(home, free_ports(10))
     try:

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     devices: Path | None = None
     #: A JSON list of rules that change the detector's parameters (docs/detection.md). Default: <home>/detection.json.
     detection: Path | None = None
+    #: Where alerts are told: addresses as apprise takes them, separated by blanks. They hold secrets.
+    notify: str = ""
+    notify_severity: str = "warning"
     tiles_url: str = ""
     tiles_attribution: str = ""
     fleet_sensors: int = 50
