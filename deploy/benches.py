@@ -80,6 +80,14 @@ def bench_detect(
             say(f"{name}: {value}")
 
 
+@bench.command("faults")
+def bench_faults(sensors: int = 100, days: float = 4.0) -> None:
+    """Recall of injected faults, and alerts about nothing, on the simulated and the recorded fleet."""
+    from deploy.bench import faults
+
+    runlog.write("Faults", f"weir bench faults --sensors {sensors} --days {days:g}", faults.run(sensors, days, say))
+
+
 @bench.command("forecast")
 def bench_forecast(
     data: Annotated[Path, typer.Option(help="A CSV with sensor_id, ts and VALUE.")],

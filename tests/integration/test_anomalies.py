@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +82,14 @@ def test_live_alerts_are_listed_as_json(weir: Any, config: Settings) -> None:
 
     (alert,) = eventually(found)
     assert (alert["rule"], alert["metric"], alert["state"]) == ("anomaly", "t", "active")
+
+
+def test_the_example_consumer_of_the_document_prints_what_was_flagged(
+    spiky: int, config: Settings, tmp_path: Path
+) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text()
+    (tmp_path / "consumer.py").write_text(document.split("```python\n")[1].split("```")[0])
+    count = status.postgres_rows(config, "SELECT count(*) FROM anomalies", ())[0][0]
+    command = [sys.executable, "consumer.py", config.kafka, "anomalies", str(count)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "ano spiky t 90.0" in done.stdout.splitlines()
