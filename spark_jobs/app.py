@@ -15,6 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs import archive, rollups, session
 from spark_jobs.database import Database
+from spark_jobs.forecasts import Forecaster
 from spark_jobs.lateness import horizon_ms
 from spark_jobs.reach import Reach
 from spark_jobs.repair import Reaches, Repairer
@@ -73,6 +74,8 @@ def run(config: Settings) -> int:
     database = Database(config.dsn("writer"), "weir-repair", stop.is_set)
     repairer = Repairer(database, horizon_ms(config.watermark), stop)
     repairer.start()
+    if config.forecast_every_s:
+        Forecaster(spark, config, stop).start()
     code = _watch(watches, repairer, folder / "heartbeat", stop)
     stop.set()
     threading.Timer(STOP_S, lambda: os._exit(code)).start()

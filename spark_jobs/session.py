@@ -48,6 +48,8 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
         "spark.driver.extraClassPath" if local else "spark.jars": (":" if local else ",").join(jars),
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss4m"
         f" -Dlog4j2.configurationFile=file:{folder / 'log4j2.properties'} -Dderby.system.home={folder}",
+        # The hourly forecasts share the cores with the streaming queries, task by task.
+        "spark.scheduler.mode": "FAIR",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     #: Where alerts are told: addresses as apprise takes them, separated by blanks. They hold secrets.
     notify: str = ""
     notify_severity: str = "warning"
+    #: How often every series is forecast; 0: never.
+    forecast_every_s: int = 3600
+    #: A JSON list of rules: limits that forecasts warn of (docs/forecasting.md). Default: <home>/limits.json.
+    limits: Path | None = None
     tiles_url: str = ""
     tiles_attribution: str = ""
     fleet_sensors: int = 50
@@ -70,6 +74,10 @@ class Settings(BaseSettings):
     @property
     def detection_file(self) -> Path:
         return self.detection or self.home / "detection.json"
+
+    @property
+    def limits_file(self) -> Path:
+        return self.limits or self.home / "limits.json"
 
     @property
     def kafka(self) -> str:
