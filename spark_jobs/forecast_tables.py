@@ -20,7 +20,9 @@ History = dict[int, tuple[np.ndarray, np.ndarray]]
 _SERIES = """
 SELECT series_id, site, sensor, metric, (metrics -> metric ->> 'min')::float8, (metrics -> metric ->> 'max')::float8
 FROM series JOIN sensors USING (sensor_id)
-WHERE EXISTS (SELECT FROM readings_5m r WHERE r.series_id = series.series_id AND r.bucket > to_timestamp(%s) - interval '1 day')
+WHERE EXISTS (
+    SELECT FROM readings_5m r
+    WHERE r.series_id = series.series_id AND r.bucket > to_timestamp(%s) - interval '1 day')
 ORDER BY series_id"""
 _HISTORY = """
 SELECT series_id, (extract(epoch FROM date_bin(%(step)s, bucket, 'epoch')) * 1000)::bigint AS at, avg(mean)
@@ -30,7 +32,8 @@ GROUP BY 1, 2 ORDER BY 1, 2"""
 _PUT = """
 INSERT INTO forecasts (series_id, horizon, made, ts, mean, low80, high80, model, last) VALUES %s
 ON CONFLICT (series_id, horizon, made, ts) DO UPDATE SET
-    mean = excluded.mean, low80 = excluded.low80, high80 = excluded.high80, model = excluded.model, last = excluded.last"""
+    mean = excluded.mean, low80 = excluded.low80, high80 = excluded.high80, model = excluded.model,
+    last = excluded.last"""
 _PUT_ROW = "(%s, %s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s)"
 _PUT_CROSSINGS = """
 INSERT INTO crossings (series_id, above, level, at, probability, made) VALUES %s

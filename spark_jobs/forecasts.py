@@ -91,7 +91,8 @@ def run_once(spark: SparkSession, database: Database, rules: list[Limit], made: 
     if not rows:
         return 0, 0.0
     frame = spark.createDataFrame(rows, _GROUPS).repartition(rows[-1][0] + 1, "part")
-    done = frame.groupBy("part").applyInArrow(partial(forecast_group, made=made), _RESULT).collect()
+    # A lambda, because Spark 4.2 fails at the type hints of a partial.
+    done = frame.groupBy("part").applyInArrow(lambda table: forecast_group(table, made), _RESULT).collect()
     database.run(tables.score)
     return sum(row.forecasts > 0 for row in done), sum(row.seconds for row in done)
 
@@ -175,11 +176,14 @@ class Forecaster(threading.Thread):
         """Until stopped. Whatever goes wrong is logged, and the next hour is another chance."""
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "forecasts")
         self._halt.wait(FIRST_S)
+        made = 0
         while not self._halt.is_set():
-            made = int(time.time() * 1000) // self._every_ms * self._every_ms
+            now = int(time.time() * 1000) // STEP_MS * STEP_MS
             try:
-                if self._database.run(tables.newest) < made:
-                    self._make(made)
+                made = max(made, self._database.run(tables.newest))
+                if now - made >= self._every_ms:
+                    self._make(now)
+                    made = now
             except Stopping:
                 return
             except Exception as error:

@@ -11,7 +11,8 @@ import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError
 
-from stream_apps.lifecycle import EVERYWHERE, Lifecycle
+from stream_apps.book import EVERYWHERE
+from stream_apps.lifecycle import Lifecycle
 from weir import keys, topics
 from weir.events import Alert
 from weir.readings import encode

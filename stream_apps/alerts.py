@@ -200,8 +200,8 @@ class Keeper(faust.Service):
             found = await asyncio.to_thread(watch.look, _now()) if desk.ready else None
             if found is not None:
                 async with desk.whole:
-                    desk.life.report("ledger", found.gap)
-                    desk.life.report("broker", found.dropped)
+                    for rule, conditions in found.conditions().items():
+                        desk.life.report(rule, conditions)
 
     async def _round(self, rounds: int) -> None:
         if rounds % VIEW_EVERY == 0:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from stream_apps.conditions import Cause, Sensor, Series
 from weir.events import Alert
 
+#: The site of what concerns all sites.
+EVERYWHERE = "*"
+
 
 @dataclass
 class Held:

@@ -16,7 +16,8 @@ from prometheus_client import Gauge
 from psycopg2.extras import execute_values
 from redis.exceptions import RedisError
 
-from stream_apps.book import Held
+from stream_apps.book import EVERYWHERE, Held
+from stream_apps.conditions import Cause
 from weir import keys
 from weir.ledger import QUERY, Minute, merge, missing, totals
 from weir.settings import Settings
@@ -34,6 +35,11 @@ readings_day = Gauge(
 never_arrived = Gauge("weir_ledger_never_arrived", "Readings that never arrived, by their sensors' counters")
 broker = Gauge("weir_mosquitto", "What Mosquitto says of itself in $SYS", ["what"])
 
+#: Crossings more than so long past are over.
+_CROSSINGS = """
+SELECT site, sensor, metric, above, level, (extract(epoch FROM at) * 1000)::bigint, probability,
+       (extract(epoch FROM made) * 1000)::bigint, metrics -> metric ->> 'unit'
+FROM crossings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE at > now() - interval '5 minutes'"""
 _ABSENT = "SELECT coalesce(sum(absent), 0)::bigint FROM sequences WHERE absent > 0"
 _COPY = """
 INSERT INTO ledger (minute, received) VALUES %s
@@ -46,6 +52,13 @@ class Findings:
 
     gap: Held | None
     dropped: Held | None
+    crossings: dict[Cause, Held]
+
+    def conditions(self) -> dict[str, dict[Cause, Held]]:
+        """By rule, what is abnormal now."""
+        own = {"ledger": self.gap, "broker": self.dropped}
+        found = {rule: {Cause(EVERYWHERE, "", "", rule): held} if held else {} for rule, held in own.items()}
+        return {**found, "forecast": self.crossings}
 
 
 def gap(minutes: list[Minute], now: int) -> Held | None:
@@ -57,6 +70,15 @@ def gap(minutes: list[Minute], now: int) -> Held | None:
     first, last = bad[0].minute, bad[-1].minute + 60_000
     text = f"{count} readings that arrived from {_clock(first)} to {_clock(last)} UTC are neither stored nor refused"
     return Held(first, now, "critical", text)
+
+
+def warning(row: tuple[Any, ...], now: int) -> tuple[Cause, Held]:
+    """The early warning for a row of `crossings` (pure)."""
+    site, sensor, metric, above, level, at, probability, made, unit = row
+    limit = f"{level:g} {unit}" if unit else f"{level:g}"
+    what = f"{'rise above' if above else 'fall below'} {limit}"
+    text = f"{metric} is forecast to {what} at about {_clock(at)} UTC ({100 * probability:.0f} %)"
+    return Cause(site, sensor, metric, "forecast"), Held(made, now, "warning", text)
 
 
 class Drops:
@@ -120,11 +142,13 @@ class LedgerWatch:
             minutes = merge(received, cursor.fetchall())
             cursor.execute(_ABSENT)
             (absent,) = cursor.fetchone()
+            cursor.execute(_CROSSINGS)
+            crossings = dict(warning(row, now) for row in cursor.fetchall())
         old = [minute for minute in received if minute < now - KEEP_MS]
         if old:
             self._redis.hdel(keys.RECEIVED, *old)
         self._measure(minutes, absent, system, now)
-        return Findings(gap(minutes, now), self._drops.take(system.get("dropped", 0), now))
+        return Findings(gap(minutes, now), self._drops.take(system.get("dropped", 0), now), crossings)
 
     def _measure(self, minutes: list[Minute], absent: int, system: dict[str, int], now: int) -> None:
         found = totals([one for one in minutes if one.minute >= now - DAY_MS], now)

@@ -9,10 +9,11 @@ for good: a later recurrence is a new alert. Only a command acknowledges. Condit
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from stream_apps.book import Book, Held
+from stream_apps.book import EVERYWHERE, Book, Held
 from stream_apps.conditions import Cause, Rules, Sensor, Series
 from weir.errors import Reason, Refused
 from weir.events import Alert, AlertCommand, AlertState, Flag, alert_id
@@ -20,7 +21,6 @@ from weir.events import Alert, AlertCommand, AlertState, Flag, alert_id
 #: Closed alerts that can still be commented on, and applied commands remembered against repetition.
 CLOSED = 1000
 COMMANDS = 5000
-EVERYWHERE = "*"
 
 
 class Lifecycle:
@@ -95,13 +95,13 @@ class Lifecycle:
         if known is not None:
             known.lost = state == "lost"
 
-    def report(self, rule: str, held: Held | None) -> None:
-        """Take a condition of Weir itself, judged elsewhere: abnormal as `held` says, or normal (None)."""
-        cause = Cause(EVERYWHERE, "", "", rule)
-        if held is None:
+    def report(self, rule: str, conditions: Mapping[Cause, Held]) -> None:
+        """Take all conditions of a rule that is judged elsewhere: what is not among them is normal."""
+        for cause in [c for c in [*self.book.members, *self.book.held] if c.rule == rule and c not in conditions]:
             self._leave(cause)
-        elif cause not in self.book.members:
-            self.book.held.setdefault(cause, held)
+        for cause, held in conditions.items():
+            if cause not in self.book.members:
+                self.book.held.setdefault(cause, held)
 
     def tick(self, now: int, silence: bool = True) -> list[Alert]:
         """Let time pass. `silence=False` while nobody can tell whether sensors are heard (Redis is away)."""

@@ -1,4 +1,4 @@
-"""Forecasts for the pages: `weir.forecasting` on 5-minute means, each remembered for a minute."""
+"""Forecasts for the pages: `weir.forecasting` on the aggregates, each remembered for a minute."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 from web import queries
 from web.store import Store
 from weir.errors import WeirError
+from weir.forecasting import DAY_MS, HOUR_MS, ForecastError
 from weir.forecasting import forecast as _forecast
 
 KEEP_S = 60.0
-HISTORY_MS = 7 * 86_400_000
 STEP_MS = 300_000
-LEAST = 24
 MAX_KEPT = 500
 
 
@@ -25,42 +24,45 @@ class NoForecast(WeirError):
 
 _lock = threading.Lock()
 _one_at_a_time = threading.Lock()
-_kept: OrderedDict[int, tuple[float, Any]] = OrderedDict()
+_kept: OrderedDict[tuple[int, str], tuple[float, Any]] = OrderedDict()
 
 
-def forecast(store: Store, series_id: int, now: int) -> Any:
-    """A `weir.forecasting.Forecast` of the next hour. Raises `NoForecast`, `StoreDown`."""
-    found = _fresh(series_id)
+def forecast(store: Store, series_id: int, now: int, ahead: str = "1h") -> Any:
+    """A `weir.forecasting.Forecast` of the next hour (`1h`) or day (`24h`). Raises `NoForecast`, `StoreDown`."""
+    key = (series_id, ahead)
+    found = _fresh(key)
     if found is None:
         with _one_at_a_time:  # several pages asking for the same need it once
-            found = _fresh(series_id) or _make(store, series_id, now)
+            found = _fresh(key) or _make(store, key, now)
     if isinstance(found, NoForecast):
         raise found
     return found
 
 
-def _fresh(series_id: int) -> Any:
+def _fresh(key: tuple[int, str]) -> Any:
     with _lock:
-        held = _kept.get(series_id)
+        held = _kept.get(key)
         return held[1] if held is not None and time.monotonic() - held[0] < KEEP_S else None
 
 
-def _make(store: Store, series_id: int, now: int) -> Any:
-    points = queries.five_minutes(store, series_id, now - HISTORY_MS, now)
-    # The bucket that is still filling would pull the last mean towards its first readings.
-    whole = points.ts + STEP_MS <= now
-    ts, mean = points.ts[whole], points.mean[whole]
-    found: Any
-    if len(ts) < LEAST:
-        found = NoForecast(f"not enough history yet: {len(ts)} of {LEAST} five-minute means")
+def _make(store: Store, key: tuple[int, str], now: int) -> Any:
+    series_id, ahead = key
+    day = ahead == "24h"
+    step = HOUR_MS if day else STEP_MS
+    if day:
+        points = queries.hourly(store, series_id, now - 42 * DAY_MS, now)
     else:
-        try:
-            found = _forecast(ts, mean, horizon_ms=3_600_000, step_ms=STEP_MS)
-        except ValueError as error:
-            found = NoForecast(f"this series cannot be forecast: {error}")
+        points = queries.five_minutes(store, series_id, now - 7 * DAY_MS, now)
+    # The step that is still filling would pull the last mean towards its first readings.
+    whole = points.ts + step <= now
+    found: Any
+    try:
+        found = _forecast(points.ts[whole], points.mean[whole], horizon_ms=DAY_MS if day else HOUR_MS, step_ms=step)
+    except ForecastError as error:
+        found = NoForecast(f"this series cannot be forecast: {error}")
     with _lock:
-        _kept[series_id] = (time.monotonic(), found)
-        _kept.move_to_end(series_id)
+        _kept[key] = (time.monotonic(), found)
+        _kept.move_to_end(key)
         while len(_kept) > MAX_KEPT:
             _kept.popitem(last=False)
     return found

@@ -107,6 +107,37 @@ def five_minutes(store: Store, series_id: int, since: int, until: int) -> Points
     return Points(ts, mean, low, high)
 
 
+def hourly(store: Store, series_id: int, since: int, until: int) -> Points:
+    """Means of whole hours by their start, from the 5-minute aggregates."""
+    sql = f"""SELECT {_MS.format("date_bin('1 hour', bucket, 'epoch')")}, avg(mean), min(min), max(max)
+              FROM readings_5m
+              WHERE series_id = %(series)s AND bucket BETWEEN {_at("since")} AND {_at("until")}
+              GROUP BY 1 ORDER BY 1"""  # noqa: S608 (constants)
+    rows = store.rows(sql, {"series": series_id, "since": since, "until": until})
+    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
+    mean, low, high = (np.array(column, dtype=np.float64) for column in columns[1:])
+    return Points(np.array(columns[0], dtype=np.int64), mean, low, high)
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How good the forecasts of the last 7 days were, of `n` values. `mase`: error over that of the last value."""
+
+    n: int
+    mase: float | None
+    r2: float | None
+    coverage80: float
+
+
+def skill(store: Store, series_id: int, horizon: str) -> Skill | None:
+    """What forecasts were worth when the truth had come; None if there is none yet. `horizon`: `1h` or `24h`."""
+    rows = store.rows(
+        "SELECT n, mae / nullif(mae_last, 0), r2, coverage80 FROM forecast_skill WHERE series_id = %s AND horizon = %s",
+        (series_id, horizon),
+    )
+    return Skill(*rows[0]) if rows else None
+
+
 def flags(store: Store, series_id: int, since: int, until: int, limit: int = 500) -> list[FlagRow]:
     """The newest `limit` flags of a series in [since, until], oldest first."""
     sql = f"""SELECT {_MS.format("ts")}, value, score, q1, q3, low, high, n, feature, detector FROM anomalies

@@ -20,6 +20,9 @@ WINDOWS: dict[str, int] = {
     "7d": 7 * 86_400_000,
     "30d": 30 * 86_400_000,
 }
+#: How far ahead forecasts look.
+AHEAD = ("1h", "24h")
+DEFAULT_AHEAD = "1h"
 STATUSES = ("alert", "flagged", "ok", "silent")
 DEFAULT_WINDOW = "6h"
 STATUS_COLOUR = "status"
@@ -38,6 +41,7 @@ class View:
     kind: str = ""
     colour: str = STATUS_COLOUR
     search: str = ""
+    ahead: str = DEFAULT_AHEAD
     notices: tuple[str, ...] = ()
 
     @property
@@ -62,6 +66,10 @@ def parse(query: Mapping[str, object]) -> View:
     if window not in WINDOWS:
         notices.append(f"“{str(window)[:40]}” is not a window: showing {DEFAULT_WINDOW}.")
         window = DEFAULT_WINDOW
+    ahead = query.get("ahead") or DEFAULT_AHEAD
+    if ahead not in AHEAD:
+        notices.append(f"“{str(ahead)[:40]}” is no horizon: showing {DEFAULT_AHEAD}.")
+        ahead = DEFAULT_AHEAD
     wanted = [one for one in str(query.get("status") or "").split(",") if one]
     unknown = [one for one in wanted if one not in STATUSES]
     if unknown:
@@ -74,6 +82,7 @@ def parse(query: Mapping[str, object]) -> View:
         status=tuple(one for one in STATUSES if one in wanted),
         kind=name("kind"),
         colour=name("colour", STATUS_COLOUR),
+        ahead=str(ahead),
         search=str(query.get("search") or "")[:MAX_SEARCH],
         notices=tuple(notices),
     )
@@ -90,6 +99,7 @@ def parameters(view: View) -> dict[str, str]:
         "kind": view.kind,
         "colour": "" if view.colour == STATUS_COLOUR else view.colour,
         "search": view.search,
+        "ahead": "" if view.ahead == DEFAULT_AHEAD else view.ahead,
     }
     return {key: value for key, value in fields.items() if value}
 

@@ -49,9 +49,9 @@ class Alert(msgspec.Struct, frozen=True):
     """A record of `alerts`: the alert after one transition. Times in ms; `id` is deterministic.
 
     `rule`: `anomaly` (M of N readings of a series flagged), `silence` and `clock` (a sensor says nothing, or its clock
-    is wrong; `metric` is empty), `site` (most sensors of a site at once: one alert for all of them, `sensor` is empty);
-    and with `*` for the site `flood` (more alerts than a person can read), `ledger` (readings that arrived are not
-    accounted for) and `broker` (Mosquitto has dropped messages).
+    is wrong; `metric` is empty), `forecast` (a limit will probably be crossed), `site` (most sensors of a site at once:
+    one alert for all of them, `sensor` is empty); and with `*` for the site `flood` (more alerts than a person can
+    read), `ledger` (readings that arrived are not accounted for) and `broker` (Mosquitto has dropped messages).
     `n` numbers the transitions of one alert from 1.
     """
 

@@ -155,7 +155,7 @@
     },
   });
 
-  const DEFAULTS = { window: "6h", colour: "status" };
+  const DEFAULTS = { window: "6h", colour: "status", ahead: "1h" };
   window.weirAddress = function (values) {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(values)) {

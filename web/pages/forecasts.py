@@ -1,4 +1,4 @@
-"""The next hour of each metric of one sensor, and how far such forecasts could be trusted."""
+"""The next hour or day of each metric of one sensor, and how far such forecasts could be trusted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from web.parts import choice, heading, known, notices, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import View, parse
 
-BEFORE_MS = 6 * 3_600_000
+#: What is shown of the past, by how far ahead one looks.
+BEFORE_MS = {"1h": 6 * 3_600_000, "24h": 4 * 86_400_000}
+AHEAD = [{"value": "1h", "label": "1 hour"}, {"value": "24h", "label": "24 hours"}]
 MOST = 6
 
 
@@ -28,6 +30,7 @@ def layout(**query: str) -> Any:
         [
             choice("forecast-site", "Site", list(sites), site, allowDeselect=False),
             choice("forecast-sensor", "Sensor", list(sites.get(site, {})), sensor, allowDeselect=False),
+            choice("forecast-ahead", "Ahead", AHEAD, view.ahead, allowDeselect=False),
         ],
         className="filters",
     )
@@ -35,7 +38,8 @@ def layout(**query: str) -> Any:
         [
             notices(View(notices=(*view.notices, *told))),
             heading(
-                "Forecasts", "One hour ahead from five-minute means, with an 80 % interval, made anew each minute."
+                "Forecasts",
+                "An hour ahead in 5-minute steps or a day in hours, with an 80 % interval, made anew each minute.",
             ),
             dmc.Paper(controls, withBorder=True, p="md", className="panel"),
             html.Div(
@@ -55,6 +59,7 @@ def register(app: Dash) -> None:
         Output("forecast-nowhere", "data"),
         Input("forecast-site", "value"),
         Input("forecast-sensor", "value"),
+        Input("forecast-ahead", "value"),
     )
 
     @app.callback(
@@ -72,11 +77,12 @@ def register(app: Dash) -> None:
         Output("forecast-cards", "children"),
         Input("forecast-site", "value"),
         Input("forecast-sensor", "value"),
+        Input("forecast-ahead", "value"),
         Input("viewer", "data"),
         Input("tick", "n_intervals"),
     )
-    def cards(site: str, sensor: str, stored: Any, _tick: int) -> Any:
-        view = parse({"site": site, "sensor": sensor})
+    def cards(site: str, sensor: str, ahead: str, stored: Any, _tick: int) -> Any:
+        view = parse({"site": site, "sensor": sensor, "ahead": ahead})
         try:
             found = queries.series(store(), view.site, view.sensor) if view.sensor else {}
             if not found:
@@ -92,39 +98,64 @@ def register(app: Dash) -> None:
 def _card(view: View, metric: str, number: int, viewer: Viewer, now: int) -> Any:
     one = feed().state.sensors.get(f"{view.site}/{view.sensor}")
     unit = one.unit(metric) if one else ""
-    points = queries.five_minutes(store(), number, now - BEFORE_MS, now)
+    before = BEFORE_MS[view.ahead]
+    points = (queries.hourly if view.ahead == "24h" else queries.five_minutes)(store(), number, now - before, now)
     body: list[Any]
     try:
-        ahead = forecast(store(), number, now)
+        ahead = forecast(store(), number, now, view.ahead)
     except NoForecast as reason:
         body = [dmc.Text(f"No forecast: {reason}.", c="dimmed", size="sm")]
         ahead = None
     else:
-        body = [_skill(ahead, unit)]
+        body = [_skill(ahead, unit, view.ahead, queries.skill(store(), number, view.ahead))]
     figure = figures.series(
         points, [], metric=metric, unit=unit, viewer=viewer, banded=True,
-        since=now - BEFORE_MS, until=now, forecast=ahead, height=300,
+        since=now - before, until=now, forecast=ahead, height=300,
     )  # fmt: skip
-    figure.update_layout(uirevision=f"{number}")
+    figure.update_layout(uirevision=f"{number}-{view.ahead}")
     title = dmc.Title(units.pretty(metric), order=2, size="h5")
     if len(points) or ahead is not None:
         name = {"type": "forecast-chart", "metric": metric}
         body.append(dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": 300}))
+    if ahead is not None and ahead.skill:
+        body.append(_backtest(ahead))
     return dmc.Paper([title, *body], withBorder=True, p="md", className="panel")
 
 
-def _skill(ahead: Any, unit: str) -> Any:
-    better = ahead.mase is not None and ahead.baseline_mase is not None and ahead.mase < ahead.baseline_mase
+def _skill(ahead: Any, unit: str, horizon: str, live: queries.Skill | None) -> Any:
+    better = ahead.mase is not None and ahead.mase < 1
     items = [
-        ("in one hour", units.measure(float(ahead.mean[-1]), unit), ""),
+        ("in 24 hours" if horizon == "24h" else "in one hour", units.measure(float(ahead.mean[-1]), unit), ""),
         ("80 % between", f"{units.number(float(ahead.low80[-1]))} … {units.number(float(ahead.high80[-1]))}", ""),
-        ("R²", _figure(ahead.r2), ""),
-        ("MASE", _figure(ahead.mase), "good" if better else ""),
-        ("MASE of repeating the last value", _figure(ahead.baseline_mase), ""),
+        ("R², trial", _figure(ahead.r2), ""),
+        ("error over that of the last value, trial", _figure(ahead.mase), "good" if better else ""),
     ]
+    if live is not None:
+        items += [
+            ("R², last 7 days", _figure(live.r2), ""),
+            ("error over that of the last value, last 7 days", _figure(live.mase), "good" if (live.mase or 9) < 1 else ""),
+            ("80 % held", f"{100 * live.coverage80:.0f} % of {live.n}", ""),
+        ]  # fmt: skip
     stats = [html.Div([html.Dt(name), html.Dd(value, className=mark)]) for name, value, mark in items]
-    foot = f"model: {ahead.model}" + (f" · {ahead.note}" if ahead.note else "")
+    parts = [f"{name} {100 * share:.0f} %" for name, share in sorted(ahead.weights.items(), key=lambda one: -one[1])]
+    foot = (
+        f"model: {ahead.model}"
+        + (f" ({', '.join(parts)})" if parts else "")
+        + (f" · {ahead.note}" if ahead.note else "")
+    )
     return html.Div([html.Dl(stats, className="stats"), dmc.Text(foot, size="xs", c="dimmed")])
+
+
+def _backtest(ahead: Any) -> Any:
+    """Every model's own skill in the rolling-origin trial behind this forecast."""
+    head = html.Tr([html.Th(name) for name in ("Model", "Error over that of the last value", "R²")])
+    rows = [
+        html.Tr([html.Td(name), html.Td(_figure(one.mase)), html.Td(_figure(one.r2))])
+        for name, one in sorted(ahead.skill.items(), key=lambda pair: pair[1].mase)
+    ]
+    return html.Details(
+        [html.Summary("Backtest, model by model"), html.Table([html.Thead(head), html.Tbody(rows)], className="plain")]
+    )
 
 
 def _figure(value: float | None) -> str:
