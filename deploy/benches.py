@@ -105,3 +105,12 @@ def bench_forecast(
     for name, figures in found["models"].items():
         say(f"{name}: " + ", ".join(f"{what} {value:.3g}" for what, value in figures.items() if value is not None))
     say(f"{found['seconds_per_series']:.3f} s a series")
+
+
+@bench.command("fleet")
+def bench_fleet(count: int = 1000, days: int = 14, port_base: int = 24700) -> None:
+    """The hourly forecasts of a whole fleet, and one on demand."""
+    from deploy.bench import fleet
+
+    rows = fleet.run(count, days, port_base, say)
+    runlog.write("Fleet forecasts", f"weir bench fleet --count {count} --days {days}", rows)

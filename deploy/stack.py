@@ -39,6 +39,10 @@ _KAFKA_JVM = (
 )
 
 
+#: Forecasts are many small matrices: threads of the linear algebra would only fight for the cores.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 class Stack:
     """One installation in one home folder.
 
@@ -137,7 +141,7 @@ class Stack:
             Program("detector", (python, "-m", "stream_apps.detector"), 20),
             Program("alerts", (python, "-m", "stream_apps.alerts"), 20),
             Program("spark", (python, "-m", "spark_jobs.app"), 20, environment=_spark_environment()),
-            Program("web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20),
+            Program("web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20, environment=_ONE_THREAD),
             Program("fleet", (python, "-m", "edge.fleet"), 30),
         ]
 
@@ -189,7 +193,7 @@ class Stack:
 
 
 def _spark_environment() -> dict[str, str]:
-    return {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    return {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **_ONE_THREAD}
 
 
 def _write_secret(path: Path, text: str) -> None:
