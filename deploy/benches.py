@@ -81,7 +81,7 @@ def bench_detect(
 
 
 @bench.command("faults")
-def bench_faults(sensors: int = 100, days: float = 4.0) -> None:
+def bench_faults(sensors: int = 100, days: float = 8.0) -> None:
     """Recall of injected faults, and alerts about nothing, on the simulated and the recorded fleet."""
     from deploy.bench import faults
 
