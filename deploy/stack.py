@@ -22,6 +22,7 @@ from deploy import conf, environment, health, jars, machine, migrations, postgre
 from deploy.conf import Program
 from deploy.supervision import Supervisor
 from stream_apps.decoders import devices
+from stream_apps.mqtt_source import make_session
 from weir.errors import SetupError
 from weir.settings import Settings
 
@@ -76,6 +77,8 @@ class Stack:
             postgres.ensure_database(config)
             migrations.migrate(config)
             _retry(lambda: migrations.create_topics(config), START_S)
+        if "mosquitto" in wanted and before["bridge"].state != "running":
+            self._make_sessions(config)
         workers = [name for name in wanted if name not in SERVERS]
         if "spark" in wanted and before["spark"].state != "running":
             (self.home / "spark" / "heartbeat").unlink(missing_ok=True)
@@ -85,6 +88,13 @@ class Stack:
             with step(f"{name} is up"):
                 self._wait(name, probes.get(name, lambda: None), before[name].restarts)
         return config
+
+    def _make_sessions(self, config: Settings) -> None:
+        """From here on Mosquitto keeps for the bridge whatever is published, even if no bridge has ever run."""
+        patterns = [rule.pattern for rule in devices.rules(config)]
+        for shard in range(config.bridge_shards):
+            if not make_session(config, shard, patterns):
+                raise SetupError("Mosquitto does not take the bridge's session: see `weir logs mosquitto`")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -141,7 +151,9 @@ class Stack:
             Program("detector", (python, "-m", "stream_apps.detector"), 20),
             Program("alerts", (python, "-m", "stream_apps.alerts"), 20),
             Program("spark", (python, "-m", "spark_jobs.app"), 20, environment=_spark_environment()),
-            Program("web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20, environment=_ONE_THREAD),
+            Program(
+                "web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20, environment=_ONE_THREAD
+            ),
             Program("fleet", (python, "-m", "edge.fleet"), 30),
         ]
 

@@ -67,12 +67,10 @@ class MqttSource:
 
     def start(self) -> None:
         """Connect and keep connecting, with back-off, until `stop`."""
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
         self._client.connect_async(
-            self._config.host, self._config.mqtt_port, keepalive=60, clean_start=False, properties=properties
-        )
+            self._config.host, self._config.mqtt_port, keepalive=60, clean_start=False,
+            properties=_session_properties(),
+        )  # fmt: skip
         self._client.loop_start()
 
     def stop_receiving(self) -> None:
@@ -129,7 +127,7 @@ class MqttSource:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"weir-bridge-{self.shard}",
+            client_id=_client_id(self.shard),
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
@@ -176,6 +174,43 @@ class MqttSource:
         if not self._signalled:
             self._signalled = True
             self._loop.call_soon_threadsafe(self._wake.set)
+
+
+def make_session(config: Settings, shard: int, foreign: list[str], wait_s: float = 10.0) -> bool:
+    """Make a shard's session and its subscriptions before any bridge runs; False if Mosquitto does not answer.
+
+    Without it Mosquitto acknowledges what is published before the first bridge has ever connected, and keeps it for
+    nobody. Must not be called while the shard's bridge runs: Mosquitto would disconnect it.
+    """
+    subscribed = threading.Event()
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, client_id=_client_id(shard), protocol=mqtt.MQTTv5, manual_ack=True
+    )
+    client.username_pw_set(config.mqtt_user or None, config.mqtt_password or None)
+    client.on_subscribe = lambda *_: subscribed.set()
+    filters = [MQTT_SUBSCRIPTION, *(foreign if shard == 0 else [])]
+    try:
+        client.connect(config.host, config.mqtt_port, clean_start=False, properties=_session_properties())
+    except OSError:
+        return False
+    client.loop_start()
+    # Retained births that come now are not acknowledged, and so come again when the bridge takes the session over.
+    client.subscribe([(one, SubscribeOptions(qos=1, retainHandling=1)) for one in filters])
+    done = subscribed.wait(wait_s)
+    client.disconnect()
+    client.loop_stop()
+    return done
+
+
+def _client_id(shard: int) -> str:
+    return f"weir-bridge-{shard}"
+
+
+def _session_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    return properties
 
 
 def _topic(raw: mqtt.MQTTMessage) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import msgspec
 
 
+#: A flagged reading counts among the newest while the last one is not this much younger.
+FLAGGED_MS = 60_000
+
+
 class Latest(msgspec.Struct, frozen=True):
     """The last measured reading of a sensor. `ts` measured, `rx` received by the bridge, `at` cached (ms)."""
 
@@ -17,11 +21,14 @@ class Latest(msgspec.Struct, frozen=True):
 
 
 def status(now: int, last_ts: int | None, flagged_ts: int | None, in_alert: bool, silent_after_ms: int) -> str:
-    """`alert`, `flagged`, `silent` or `ok`, in that order of importance; a sensor never heard is silent."""
+    """`alert`, `flagged`, `silent` or `ok`; a sensor never heard is silent.
+
+    Flagged: a reading was that is among the sensor's newest, so one that is heard once an hour stays so for an hour.
+    """
     if in_alert:
         return "alert"
     if last_ts is None or now - last_ts > silent_after_ms:
         return "silent"
-    if flagged_ts is not None and now - flagged_ts < 10 * 60 * 1000:
+    if flagged_ts is not None and last_ts - flagged_ts < FLAGGED_MS:
         return "flagged"
     return "ok"

@@ -152,7 +152,7 @@
     if (!box) return;
     box.replaceChildren();
     if (filter.colour === "status") {
-      for (const [name, what] of [["ok", "ok"], ["flagged", "flagged in 10 min"], ["alert", "in alert"], ["silent", "silent"]]) {
+      for (const [name, what] of [["ok", "ok"], ["flagged", "just flagged"], ["alert", "in alert"], ["silent", "silent"]]) {
         const line = node("div", "legend-line");
         line.append(node("span", "dot dot-" + name), node("span", "", what));
         box.append(line);

@@ -206,10 +206,15 @@ def _latest(one: LiveSensor | None, viewer: Viewer) -> Any:
                 html.Td(units.pretty(metric)),
                 html.Td(units.measure(value, one.unit(metric)), className="number"),
                 html.Td(units.local(measured, viewer.offset), title=units.utc(measured)),
-                html.Td(f"{units.age(now_ms() - measured)} ago"),
+                html.Td(_ago(now_ms() - measured)),
             ]
         )
         for metric, value in ((name, one.latest.metrics[name]) for name in preferred(list(one.latest.metrics)))
     ]
     head = html.Tr([html.Th(text) for text in ("Metric", "Value", "Measured", "Age")])
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], id="latest-table", className="plain"))
+
+
+def _ago(ms: int) -> str:
+    age = units.age(ms)
+    return age if age == "now" else f"{age} ago"
