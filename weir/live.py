@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-
 #: A flagged reading counts among the newest while the last one is not this much younger.
 FLAGGED_MS = 60_000
 
