@@ -79,7 +79,7 @@ def series(
         _band(figure, times, shown.low, shown.high, LINE, "least to greatest")
     told = [utc(int(ts)) for ts in shown.ts]
     hover = f"<b>%{{y:.4~g}} {html.escape(symbol(unit))}</b><br>%{{customdata}}<extra></extra>"
-    name = "5-minute mean" if banded else "reading"
+    name = "mean" if banded else "reading"
     line = {"color": LINE, "width": 1.8}
     figure.add_scatter(x=times, y=shown.mean, mode="lines", name=name, line=line, customdata=told, hovertemplate=hover)
     if (single := alone(shown)).any():
