@@ -80,6 +80,14 @@ def bench_detect(
             say(f"{name}: {value}")
 
 
+@bench.command("detector")
+def bench_detector(seconds: float = 30.0, port_base: int = 24900) -> None:
+    """How soon readings are judged under load, and how fast a large state is restored."""
+    from deploy.bench import detector
+
+    runlog.write("Detector", f"weir bench detector --seconds {seconds:g}", detector.run(seconds, port_base, say))
+
+
 @bench.command("faults")
 def bench_faults(sensors: int = 100, days: float = 8.0) -> None:
     """Recall of injected faults, and alerts about nothing, on the simulated and the recorded fleet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from deploy import status
 from deploy.stack import Stack
 from tests.conftest import eventually
 from weir import keys
+from weir.errors import Refused
+from weir.readings import parse_data
 from weir.settings import Settings
 
 
@@ -112,6 +115,26 @@ def test_the_ledger_balances_and_counts_what_is_published_twice(device: mqtt.Cli
         return totals.received == totals.stored + totals.dead_lettered + totals.duplicate
 
     assert eventually(balanced)
+
+
+def test_any_bytes_are_stored_or_kept_as_a_dead_letter(device: mqtt.Client, config: Settings) -> None:
+    chance = random.Random(7)
+    good = json.dumps({"ts": now(), "metrics": {"t": 1.0}}).encode()
+    stored = refused = 0
+    for n in range(300):
+        payload = bytearray(good)
+        for _ in range(chance.randrange(4)):
+            payload[chance.randrange(len(payload))] = chance.randrange(256)
+        try:
+            stored += len(parse_data("fuzz", f"s{n}", bytes(payload), now()))
+        except Refused:
+            refused += 1
+        device.publish(f"weir/fuzz/s{n}/data", bytes(payload), qos=1)
+    of_site = "FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = 'fuzz'"
+    eventually(lambda: rows(config, f"SELECT count(DISTINCT sensor_id) {of_site}") == [(stored,)])
+    letters = "SELECT count(*) FROM dead_letters WHERE source LIKE 'weir/fuzz/%%'"
+    eventually(lambda: rows(config, letters, ()) == [(refused,)])
+    assert refused > 50 < stored
 
 
 def test_the_bridge_killed_under_load_loses_nothing(stack: Stack, device: mqtt.Client, config: Settings) -> None:
