@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,10 @@ from rich.table import Table
 
 from deploy import dead_letters, status
 from deploy.since import moment
+from edge.publisher import Publisher
 from weir.errors import SetupError
 from weir.ledger import Minute, totals
+from weir.readings import NAME
 from weir.settings import Settings, settings
 
 console = Console(highlight=False)
@@ -112,6 +115,21 @@ def ledger(
             )
     if found.missing:
         raise typer.Exit(1)
+
+
+def retire(sensors: Annotated[list[str], typer.Argument(help="SITE/SENSOR, several of them.")]) -> None:
+    """Take sensors off the map and end their alerts. What they measured stays; a later reading revives them."""
+    pairs = []
+    for one in sensors:
+        site, _, sensor = one.partition("/")
+        if not (NAME.match(site) and NAME.match(sensor)):
+            raise SetupError(f"{one!r} is no SITE/SENSOR")
+        pairs.append((site, sensor))
+    publisher = Publisher(settings(), "weir-retire", pairs)
+    publisher.retire()
+    publisher.flush(threading.Event())
+    publisher.close()
+    console.print(f"{len(pairs)} retired")
 
 
 def printable(text: str) -> str:

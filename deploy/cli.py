@@ -245,6 +245,7 @@ def load(
 
 cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
+cli.command("retire")(accounts.retire)
 
 cli.add_typer(bench, name="bench")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):

@@ -44,13 +44,15 @@ def run(config: Settings, rate: float, seconds: float, sensors: int) -> Account:
     publisher.flush(threading.Event())
     took = time.monotonic() - begun
     acknowledged = publisher.acknowledged
-    publisher.close()
     flushed = time.monotonic()
     stored = _count(config, site)
     while stored < published and time.monotonic() < flushed + _SETTLE_S:
         time.sleep(0.5)
         stored = _count(config, site)
     settled = time.monotonic() - flushed
+    publisher.retire()  # or a hundred silent sensors would be an alert
+    publisher.flush(threading.Event())
+    publisher.close()
     return Account(published, acknowledged, stored, published - stored, published / took, round(settled, 1))
 
 

@@ -74,6 +74,13 @@ class Publisher:
                 self._idle.wait(0.2)
             return self._waiting == 0
 
+    def retire(self) -> None:
+        """Say that the sensors will never be heard again: what is retained of them is removed, by empty messages."""
+        for site, sensor in self._sensors:
+            self._send(mqtt_topic(site, sensor, "birth"), b"", retain=True)
+            self._send(mqtt_topic(site, sensor, "state"), b"", retain=True)
+        self._sensors = []
+
     def close(self) -> None:
         """Say that the sensors are gone, and disconnect."""
         for site, sensor in self._sensors:

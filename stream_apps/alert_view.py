@@ -51,6 +51,7 @@ class AlertView:
         try:
             latest = await self._redis.hgetall(keys.LATEST)
             states = await self._redis.hgetall(keys.STATES)
+            retired = await self._redis.hgetall(keys.RETIRED)
         except (RedisError, OSError) as error:
             self.fresh = False
             self._failed(error)
@@ -62,6 +63,9 @@ class AlertView:
         for field, state in states.items():
             site, _, sensor = field.decode().partition("/")
             life.state(site, sensor, state.decode())
+        for field, at in retired.items():
+            site, _, sensor = field.decode().partition("/")
+            life.retire(site, sensor, int(at))
         self.fresh = True
 
     def changed(self, life: Lifecycle, transitions: list[Alert]) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from stream_apps.conditions import Cause, Sensor, Series
 from weir.events import Alert
 
+#: Closed alerts that can still be commented on, and applied commands remembered against repetition.
+CLOSED = 1000
+COMMANDS = 5000
 #: The site of what concerns all sites.
 EVERYWHERE = "*"
 
@@ -33,3 +36,8 @@ class Book:
     shelves: dict[Cause, int] = field(default_factory=dict)
     openings: list[tuple[int, Cause]] = field(default_factory=list)
     applied: dict[str, None] = field(default_factory=dict)
+
+
+def cause_of(alert: Alert) -> Cause:
+    """What an alert is about."""
+    return Cause(alert.site, alert.sensor, alert.metric, alert.rule)

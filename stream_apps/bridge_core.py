@@ -35,12 +35,13 @@ class Message(NamedTuple):
 class Record:
     """One record for Kafka, the messages it settles, and what to add to `received` once Kafka has it.
 
+    A `value` of None is a tombstone: compaction forgets the key.
     `received` is per minute of arrival (ms): readings, or 1 for a refused message.
     """
 
     topic: str
     partition: int
-    value: bytes
+    value: bytes | None
     key: bytes | None = None
     tokens: list[Token] = field(default_factory=list)
     received: dict[int, int] = field(default_factory=dict)
@@ -173,6 +174,9 @@ class Router:
     def _sensor_event(self, message: Message, site: str, sensor: str, leaf: str) -> Record:
         check_name(site)
         check_name(sensor)
+        if not message.payload:  # MQTT's own way to remove a retained message: the sensor is retired
+            key = f"{site}/{sensor}/{leaf}".encode()
+            return Record(topics.SENSORS, self.partition(sensor), None, key=key, tokens=_tokens(message))
         if leaf == "birth":
             event = SensorEvent(site, sensor, message.rx, birth=parse_birth(message.payload))
         elif message.payload in STATES:

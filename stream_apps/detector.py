@@ -248,15 +248,19 @@ async def sensors(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         try:
-            _sensor(message.key or b"", message.value)
+            _sensor(message.key or b"", message.value, int(message.timestamp * 1000))
         except Refused as refusal:
             await _dead_letter(message, refusal)
 
 
-def _sensor(key: bytes, value: bytes | None) -> None:
+def _sensor(key: bytes, value: bytes | None, at: int) -> None:
     field, _, leaf = key.decode(errors="replace").rpartition("/")
     if not value:
-        cache.sensor(keys.BIRTHS if leaf == "birth" else keys.STATES, field, None)
+        if leaf == "birth":
+            births.pop((field.partition("/")[0], field.partition("/")[2]), None)
+            cache.retired(field, at)
+        else:
+            cache.sensor(keys.STATES, field, None)
         return
     try:
         event = _sensor_event.decode(value)

@@ -45,6 +45,20 @@ return 1
 """
 
 
+# KEYS: LATEST, BIRTHS, STATES, FLAGGED, RETIRED. ARGV: field, ms of each. A sensor heard since then stays.
+_RETIRE = """
+for i = 1, #ARGV, 2 do
+  local held = redis.call('HGET', KEYS[1], ARGV[i])
+  local rx = held and tonumber(string.match(held, '"rx":(%d+)'))
+  if not rx or rx <= tonumber(ARGV[i + 1]) then
+    for k = 1, 4 do redis.call('HDEL', KEYS[k], ARGV[i]) end
+    redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1])
+  end
+end
+return 1
+"""
+
+
 class LiveCache:
     """What the map shows, written behind. Call from one event loop only."""
 
@@ -55,6 +69,7 @@ class LiveCache:
         self._flagged: dict[str, int] = {}
         self._sensors: dict[tuple[str, str], bytes | str | None] = {}
         self._known: dict[tuple[str, str], bytes | str] = {}
+        self._retired: dict[str, int] = {}
         self._run_id = ""
         self._checked = 0.0
         self._down = False
@@ -82,10 +97,22 @@ class LiveCache:
     def sensor(self, key: str, field: str, value: bytes | str | None) -> None:
         """Set the birth (JSON) or state of a sensor; None removes it. `key` is keys.BIRTHS or keys.STATES."""
         self._sensors[key, field] = value
+        if value is not None:
+            self._retired.pop(field, None)
         if value is None:
             self._known.pop((key, field), None)
         else:
             self._known[key, field] = value
+
+    def retired(self, field: str, at: int) -> None:
+        """The sensor `field` ("<site>/<sensor>") was retired at `at` (ms): nothing of it is shown any more."""
+        for key in (keys.BIRTHS, keys.STATES):
+            self._known.pop((key, field), None)
+            self._sensors.pop((key, field), None)
+        self._newest.pop(field, None)
+        self._latest.pop(field, None)
+        self._flagged.pop(field, None)
+        self._retired[field] = at
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -104,7 +131,7 @@ class LiveCache:
             if clock() - self._checked > CHECK_S:
                 self._checked = clock()
                 await self._try(self._check_restart())
-            if self._latest or self._flagged or self._sensors:
+            if self._latest or self._flagged or self._sensors or self._retired:
                 await self._try(self._flush())
 
     async def _try(self, work: Awaitable[None]) -> None:
@@ -134,6 +161,7 @@ class LiveCache:
         flagged, self._flagged = self._flagged, {}
         sensors, self._sensors = self._sensors, {}
         try:
+            await self._retire()
             for chunk in _chunks(latest, flagged, sensors):
                 await self._write(*chunk)
         except (RedisError, OSError):
@@ -143,6 +171,15 @@ class LiveCache:
                 self.flagged(field, ts)
             self._sensors = {**sensors, **self._sensors}
             raise
+
+    async def _retire(self) -> None:
+        if not self._retired:
+            return
+        arguments = [part for pair in self._retired.items() for part in pair]
+        names = (keys.LATEST, keys.BIRTHS, keys.STATES, keys.FLAGGED, keys.RETIRED)
+        await self._redis.eval(_RETIRE, len(names), *names, *arguments)
+        await self._redis.publish(keys.CHANGES, encode(list(self._retired)))
+        self._retired = {}
 
     async def _write(self, latest: _Latest, flagged: _Flagged, sensors: _Sensors) -> None:
         at = _now()

@@ -13,21 +13,15 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from stream_apps.book import EVERYWHERE, Book, Held
+from stream_apps.book import CLOSED, COMMANDS, EVERYWHERE, Book, Held, cause_of
 from stream_apps.conditions import Cause, Rules, Sensor, Series
 from weir.errors import Reason, Refused
 from weir.events import Alert, AlertCommand, AlertState, Flag, alert_id
 
-#: Closed alerts that can still be commented on, and applied commands remembered against repetition.
-CLOSED = 1000
-COMMANDS = 5000
-
 
 class Lifecycle:
     """One book of alerts. `now` (ms) must not go back; before `since` nobody listened, so nobody was silent.
-
-    Each method returns the transitions to publish, in order.
-    """
+    Methods return the transitions to publish, in order."""
 
     def __init__(self, rules: Rules | None = None, book: Book | None = None, since: int = 0) -> None:
         self._since = since
@@ -41,7 +35,7 @@ class Lifecycle:
 
     def restore(self, alert: Alert) -> None:
         """Take a record of the `alerts` topic, in order; one that the book has, or is ahead of, changes nothing."""
-        book, cause = self.book, _cause(alert)
+        book, cause = self.book, cause_of(alert)
         known = book.alerts.get(alert.id)
         if known is not None and known.n >= alert.n:
             return
@@ -95,6 +89,18 @@ class Lifecycle:
         if known is not None:
             known.lost = state == "lost"
 
+    def retire(self, site: str, sensor: str, at: int) -> None:
+        """A sensor was retired at `at` (ms): whatever was wrong with it is over, unless it was heard since."""
+        known = self.book.sensors.get((site, sensor))
+        if known is None or known.rx > at:
+            return
+        del self.book.sensors[site, sensor]
+        self._sizes[site] -= 1
+        for cause in [c for c in {**self.book.members, **self.book.held, **self.book.series}]:
+            if (cause.site, cause.sensor) == (site, sensor):
+                self._leave(cause)
+                self.book.series.pop(cause, None)
+
     def report(self, rule: str, conditions: Mapping[Cause, Held]) -> None:
         """Take all conditions of a rule that is judged elsewhere: what is not among them is normal."""
         for cause in [c for c in [*self.book.members, *self.book.held] if c.rule == rule and c not in conditions]:
@@ -145,9 +151,9 @@ class Lifecycle:
         """Put away until `until`, at most `shelf_max_ms`; an `until` that is past takes it off the shelf."""
         until = min(command.until, now + self.rules.shelf_max_ms)
         if until <= now:
-            self.book.shelves.pop(_cause(alert), None)
+            self.book.shelves.pop(cause_of(alert), None)
             return self._step(alert, now, command.text or "unshelved", command.by, shelved_until=0)
-        self.book.shelves[_cause(alert)] = until
+        self.book.shelves[cause_of(alert)] = until
         return self._step(alert, now, command.text or "shelved", command.by, shelved_until=until)
 
     def _sensor(self, site: str, sensor: str, rx: int, ts: int = 0) -> Sensor:
@@ -268,7 +274,7 @@ class Lifecycle:
         held_up = {i for c, i in book.members.items() if c.rule not in ("site", "flood")}
         out = []
         for alert in [a for a in book.alerts.values() if a.state is AlertState.ACTIVE and a.id not in held_up]:
-            cause = _cause(alert)
+            cause = cause_of(alert)
             moved = book.members.get(cause)
             if moved == alert.id:
                 del book.members[cause]
@@ -292,7 +298,3 @@ class Lifecycle:
         closed = [i for i, a in alerts.items() if a.state is AlertState.CLEARED and a.acknowledged]
         for id in closed[: max(0, len(closed) - CLOSED)]:
             del alerts[id]
-
-
-def _cause(alert: Alert) -> Cause:
-    return Cause(alert.site, alert.sensor, alert.metric, alert.rule)

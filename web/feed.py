@@ -134,7 +134,7 @@ class Feed:
             pipe.hgetall(key)
         pipe.hvals(keys.LIVE_ALERTS)
         *hashes, alerts = pipe.execute()
-        self._take(Raw(*({k.decode(): v for k, v in found.items()} for found in hashes)), alerts, None)
+        self._take(Raw(*({k.decode(): v for k, v in found.items()} for found in hashes)), alerts, None, whole=True)
 
     def _read(self, changed: list[str], judge_all: bool) -> None:
         pipe = self._redis.pipeline(transaction=False)
@@ -145,9 +145,12 @@ class Feed:
         raw = Raw(*(dict(zip(changed, found, strict=True)) for found in lists)) if changed else Raw()
         self._take(raw, alerts, None if judge_all else changed)
 
-    def _take(self, raw: Raw, alerts: list[bytes], judged: list[str] | None) -> None:
+    def _take(self, raw: Raw, alerts: list[bytes], judged: list[str] | None, whole: bool = False) -> None:
         with self.lock:
             before = self.state.version
+            if self.state.retire(raw, whole):
+                self.epoch = secrets.token_hex(4)  # every page takes all that is left anew
+                before = -1
             self.state.feed(raw)
             self.state.feed_alerts(alerts)
             self.state.judge(now_ms(), judged)

@@ -79,6 +79,19 @@ class LiveState:
         self._alarmed_sites: frozenset[str] = frozenset()
         self._seen: dict[tuple[str, str], bytes] = {}
 
+    def retire(self, raw: Raw, whole: bool) -> bool:
+        """Forget sensors of which Redis has neither a value nor a birth any more; `whole`: `raw` is all there is.
+
+        True if there were any. An empty Redis has lost what it knew: then the last values stay.
+        """
+        asked = self.sensors if whole and raw.latest else [key for key in raw.latest if key in self.sensors]
+        gone = [key for key in asked if raw.latest.get(key) is None and raw.births.get(key) is None]
+        for key in gone:
+            del self.sensors[key]
+            for name in ("latest", "birth", "state", "flagged"):
+                self._seen.pop((name, key), None)
+        return bool(gone)
+
     def feed(self, raw: Raw) -> None:
         """Take what was read; equal bytes are passed over without decoding."""
         for name, decoder, values in (

@@ -9,6 +9,8 @@ BIRTHS = "weir:births"
 STATES = "weir:states"
 #: Hash: "<site>/<sensor>" -> ms of the last flagged reading.
 FLAGGED = "weir:flagged"
+#: Hash: "<site>/<sensor>" -> ms when the sensor was retired: an empty birth. What it measures later revives it.
+RETIRED = "weir:retired"
 #: Hash: alert id -> JSON Alert, only those that are ACTIVE or unacknowledged.
 LIVE_ALERTS = "weir:alerts"
 #: The alert worker's snapshot: its book and the offsets it stands for, in one value.

@@ -77,6 +77,7 @@ class Probe:
         while not self._stop.wait(PROBE_EVERY_S):
             now = time.time_ns() // 1_000_000
             publisher.data(SITE, SENSOR, {"ts": now, "metrics": {"temperature": 20 + now % 97 / 100}})
+        publisher.retire()
         publisher.close()
 
     def _listen(self) -> None:
@@ -123,6 +124,7 @@ def page_delays(config: Settings, count: int) -> list[float]:
             publisher.data(SITE, "page", {"ts": now, "metrics": {"temperature": value}})
             delays.append((page.evaluate("window.weirSeen") - now) / 1000)
         browser.close()
+    publisher.retire()
     publisher.close()
     return delays
 

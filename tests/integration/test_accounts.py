@@ -114,3 +114,16 @@ def test_mosquittos_own_count_of_dropped_messages_is_watched(config: Settings) -
     with redis.Redis.from_url(config.redis_url) as cache:
         dropped: Any = eventually(lambda: cache.hget(keys.BROKER, "dropped"))
     assert dropped == b"0"
+
+
+def test_a_retired_sensor_leaves_the_live_picture_and_its_readings_stay(
+    weir: Any, publisher: Publisher, config: Settings
+) -> None:
+    publisher.birth("acc", "old", {"lat": 46.9, "lon": 7.4})
+    publisher.data("acc", "old", {"ts": now(), "metrics": {"t": 1.0}})
+    with redis.Redis.from_url(config.redis_url) as cache:
+        eventually(lambda: cache.hexists(keys.LATEST, "acc/old") and cache.hexists(keys.BIRTHS, "acc/old"))
+        eventually(lambda: values(config, "old") == [1.0])
+        assert weir("retire", "acc/old")[0] == 0
+        eventually(lambda: not cache.hexists(keys.LATEST, "acc/old") and not cache.hexists(keys.BIRTHS, "acc/old"))
+    assert values(config, "old") == [1.0]

@@ -116,3 +116,10 @@ def test_a_backlog_that_arrives_at_once_is_not_excess() -> None:
     limits = Limits(per_second=10, burst=20)
     backlog = [message(reading(ts=NOW - 600_000 + i * 1000, seq=i)) for i in range(600)]
     assert all(record.topic == topics.READINGS for record in Router(4, limits).route(backlog).records)
+
+
+def test_an_empty_birth_or_state_is_a_tombstone_of_its_key() -> None:
+    birth, state = Router(4).route([message(b"", "weir/bern/s1/birth"), message(b"", "weir/bern/s1/state")]).records
+    assert (birth.key, birth.value) == (b"bern/s1/birth", None)
+    assert (state.key, state.value) == (b"bern/s1/state", None)
+    assert len(birth.tokens) == 1

@@ -131,6 +131,18 @@ def test_a_lost_connection_shortens_the_wait_of_a_slow_sensor() -> None:
     assert len(life.tick(last + 4 * MINUTE)) == 1
 
 
+def test_a_retired_sensor_has_no_alerts_and_is_never_silent_until_it_is_heard_again() -> None:
+    life = Lifecycle(RULES)
+    last = hear(life, "s1", T0, 5)
+    opened = flagged(life, last, [1, 2, 3])
+    life.retire("bern", "s1", last + MINUTE)
+    assert [a.state for a in life.tick(last + 2 * MINUTE)] == [AlertState.CLEARED] * len(opened) != []
+    assert life.tick(last + 600 * MINUTE) == []
+    hear(life, "s1", last + 601 * MINUTE, 5)
+    life.retire("bern", "s1", last + MINUTE)
+    assert life.tick(last + 700 * MINUTE) != []
+
+
 def test_nobody_is_silent_while_nobody_can_tell() -> None:
     life = Lifecycle(RULES)
     last = hear(life, "s1", T0, 5)

@@ -93,3 +93,16 @@ def test_latency_is_of_fresh_values_only() -> None:
     state = judged(Raw(latest={**latest("bern/a"), **latest("bern/b", NOW - 500_000)}))
     assert latency(state, NOW) == (20.0, 20.0)
     assert latency(state, NOW + 10**6) is None
+
+
+def test_a_retired_sensor_is_forgotten_and_the_others_are_not() -> None:
+    state = judged(Raw(latest={**latest("bern/a"), **latest("bern/b")}))
+    assert state.retire(Raw(latest={"bern/a": None}, births={"bern/a": None}), whole=False)
+    assert list(state.sensors) == ["bern/b"]
+    assert not state.retire(Raw(latest=latest("bern/b")), whole=True)
+
+
+def test_a_redis_that_has_lost_everything_retires_nobody() -> None:
+    state = judged(Raw(latest=latest("bern/a")))
+    assert not state.retire(Raw(), whole=True)
+    assert list(state.sensors) == ["bern/a"]
