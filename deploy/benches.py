@@ -122,3 +122,12 @@ def bench_fleet(count: int = 1000, days: int = 14, port_base: int = 24700) -> No
 
     rows = fleet.run(count, days, port_base, say)
     runlog.write("Fleet forecasts", f"weir bench fleet --count {count} --days {days}", rows)
+
+
+@bench.command("plots")
+def bench_plots() -> None:
+    """Pictures of the best, the median and the worst forecast of the recorded network, for the docs."""
+    from deploy.bench import plots
+
+    for path in plots.write():
+        say(str(path))
