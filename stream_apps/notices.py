@@ -32,7 +32,7 @@ class Outbox:
     quiet_ms: int = 60_000
     lines: int = 20
     retry_ms: int = 5_000
-    retry_most_ms: int = 300_000
+    retry_most_ms: int = 60_000
     waiting: dict[str, Alert] = field(default_factory=dict)
     _next: int = 0
     _failures: int = 0

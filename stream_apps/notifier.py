@@ -34,6 +34,8 @@ class Notifier:
         self._urls = config.notify.split()
         self._outbox = Outbox(config.notify_severity)
         self._stop = asyncio.Event()
+        #: Set once new alerts are read.
+        self.reading = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,6 +57,9 @@ class Notifier:
         await consumer.start()
         try:
             while not self._stop.is_set():
+                if consumer.assignment():
+                    await consumer.position(next(iter(consumer.assignment())))
+                    self.reading.set()
                 await self._round(consumer, sender)
         finally:
             await consumer.stop()

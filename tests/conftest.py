@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import tempfile
 import time
@@ -71,8 +72,6 @@ def silent(text: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
-    notices = free_ports(1, 24_000)
-    (home / "env").write_text(f"WEIR_NOTIFY=json://127.0.0.1:{notices}/\n")
     (home / "devices.json").write_text(json.dumps(rules()))
     one = Stack(home, free_ports(10))
     try:
@@ -81,6 +80,7 @@ def stack() -> Iterator[Stack]:
     finally:
         one.down()
         postgres.remove_data(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import shutil
 import tempfile
 import threading
 import time
@@ -58,6 +59,7 @@ def servers(workers: tuple[str, ...], port_base: int) -> Iterator[tuple[Stack, S
     finally:
         stack.down()
         postgres.remove_data(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def publish(home: Path, rate: float, count: int, site: str) -> None:

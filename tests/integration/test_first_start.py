@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -32,3 +33,4 @@ def test_readings_published_before_the_first_bridge_has_connected_are_kept_for_i
     finally:
         stack.down()
         postgres.remove_data(home)
+        shutil.rmtree(home, ignore_errors=True)

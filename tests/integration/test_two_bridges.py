@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def servers() -> Iterator[Stack]:
     finally:
         one.down()
         postgres.remove_data(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Bridge:
