@@ -38,6 +38,11 @@ def spiky(stack: Stack, config: Settings) -> Iterator[int]:
         "WHERE site = 'ano' AND value = 90"
     )
     eventually(lambda: status.postgres_rows(config, query, ()) == [(1,)])
+    stored = (
+        "SELECT count(*) FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
+        "WHERE site = 'ano' AND sensor = 'spiky'"
+    )
+    eventually(lambda: status.postgres_rows(config, stored, ()) == [(COUNT + 10,)])
     yield spike
 
 
