@@ -40,7 +40,7 @@ def bench_fresh(tests: bool = True, port_base: int = 24800) -> None:
     from deploy.bench import fresh
 
     rows = fresh.run(tests, port_base, say)
-    runlog.write("Fresh clone", "weir bench fresh", rows)
+    runlog.write("Fresh clone", "weir bench fresh" + ("" if tests else " --no-tests"), rows)
 
 
 @bench.command("bridge")

@@ -1,4 +1,4 @@
-"""The detector: how soon a live reading is judged under load, and how fast a large state comes back."""
+"""The detector: how soon a reading is judged under load, and how fast a large state comes back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.bench.bridge import buckets, measure, quantile, servers
 from deploy.bench.runlog import Row
 from stream_apps.iqr import Detector
 
-JUDGED = "weir_published_to_judged_seconds"
+JUDGED = "weir_received_to_judged_seconds"
 SERIES = 30_000
 READINGS = 300
 
@@ -41,7 +41,7 @@ def run(seconds: float, port_base: int, say: Callable[[str], None]) -> list[Row]
             time.sleep(1)
             p50, p99 = (quantile(config.detector_port, JUDGED, share, before) for share in (0.5, 0.99))
             rows.append((
-                f"published to judged and handed to `anomalies`, {rate:,} messages a second x 3 metrics",
+                f"receipt by the bridge to judged and handed to `anomalies`, {rate:,} messages a second x 3 metrics",
                 f"p50 at most {p50 * 1000:g} ms, p99 at most {p99 * 1000:g} ms; {one.achieved:,.0f} a second; detector "
                 f"{one.cpu.get('detector', 0):.2f} cores", "p99 100 ms" if rate == 1000 else "",
             ))  # fmt: skip
