@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg2
 import redis
@@ -17,6 +18,8 @@ from weir.settings import Settings
 
 Probe = Callable[[], str | None]
 SPARK_HEARTBEAT_S = 30
+#: Compacting a large partition is one round of its work.
+KEEPER_HEARTBEAT_S = 3600
 
 
 def listening(host: str, port: int) -> str | None:
@@ -59,13 +62,13 @@ def healthz(host: str, port: int) -> str | None:
         return "not up yet"
 
 
-def spark(config: Settings) -> str | None:
-    """Spark touches a file while both of its queries run."""
+def heartbeat(path: Path, most_s: float) -> str | None:
+    """A process without a port touches a file while it is well."""
     try:
-        age = time.time() - (config.home / "spark" / "heartbeat").stat().st_mtime
+        age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return "starting"
-    return None if age < SPARK_HEARTBEAT_S else f"no sign of life for {age:.0f} s"
+    return None if age < most_s else f"no sign of life for {age:.0f} s"
 
 
 def probes(config: Settings, dsn: str) -> dict[str, Probe]:
@@ -79,5 +82,6 @@ def probes(config: Settings, dsn: str) -> dict[str, Probe]:
         "detector": lambda: healthz(config.host, config.detector_port),
         "alerts": lambda: healthz(config.host, config.alerts_port),
         "web": lambda: healthz(config.host, config.web_port),
-        "spark": lambda: spark(config),
+        "spark": lambda: heartbeat(config.home / "spark" / "heartbeat", SPARK_HEARTBEAT_S),
+        "keeper": lambda: heartbeat(config.home / "keeper-heartbeat", KEEPER_HEARTBEAT_S),
     }

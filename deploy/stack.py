@@ -27,7 +27,7 @@ from weir.errors import SetupError
 from weir.settings import Settings
 
 SERVERS = ("mosquitto", "kafka", "postgres", "valkey")
-WORKERS = ("bridge", "detector", "alerts", "spark", "web")
+WORKERS = ("bridge", "detector", "alerts", "spark", "keeper", "web")
 FLEET = "fleet"
 START_S = 120
 
@@ -82,6 +82,8 @@ class Stack:
         workers = [name for name in wanted if name not in SERVERS]
         if "spark" in wanted and before["spark"].state != "running":
             (self.home / "spark" / "heartbeat").unlink(missing_ok=True)
+        if "keeper" in wanted and before["keeper"].state != "running":
+            (self.home / "keeper-heartbeat").unlink(missing_ok=True)
         for name in workers:
             self.supervisor.start(name)
         for name in workers:
@@ -151,6 +153,7 @@ class Stack:
             Program("detector", (python, "-m", "stream_apps.detector"), 20),
             Program("alerts", (python, "-m", "stream_apps.alerts"), 20),
             Program("spark", (python, "-m", "spark_jobs.app"), 20, environment=_spark_environment()),
+            Program("keeper", (python, "-m", "spark_jobs.keeper"), 20, environment=_ONE_THREAD),
             Program(
                 "web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20, environment=_ONE_THREAD
             ),

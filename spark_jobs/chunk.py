@@ -13,13 +13,14 @@ Times are microseconds since the epoch.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-#: Readings in a chunk: few enough that a query for a few of them decodes little, many enough that the row costs nothing.
+#: Readings in a chunk: few enough that a query decodes little for a few of them, many enough that a row costs nothing.
 SIZE = 1000
 WEEK_US = 7 * 86_400 * 1_000_000
 DIVISORS = tuple(10.0**power for power in range(7))
@@ -114,7 +115,7 @@ def cut(series_id: int, ts: np.ndarray, values: np.ndarray, size: int = SIZE) ->
     """Chunks of one series, `ts` ascending and distinct. None reaches over the end of a week (from the epoch)."""
     weeks = ts // WEEK_US
     edges = [0, *(np.flatnonzero(np.diff(weeks)) + 1).tolist(), len(ts)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         for at in range(start, end, size):
             stop = min(at + size, end)
             yield encode(series_id, ts[at:stop], values[at:stop])

@@ -13,7 +13,7 @@ from spark_jobs.lateness import MAX_TS
 from weir import topics
 from weir.errors import Reason, Refused
 from weir.events import Alert, DeadLetter, Flag
-from weir.readings import Reading, SensorEvent, check_name, decode_frame
+from weir.readings import MAX_AHEAD_MS, Reading, SensorEvent, check_name, decode_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def items_of(
             continue
         for index, reading in enumerate(frame):
             try:
-                _check(reading, known)
+                _check(reading, record.at, known)
             except Refused as error:
                 letters.append(place.letter(record, error, index, reading.rx))
             else:
@@ -102,12 +102,17 @@ def items_of(
     return items, letters
 
 
-def _check(reading: Reading, known: Callable[[tuple[str, str, str]], bool]) -> None:
-    """The bridge has checked it already; what came to Kafka by another way is met here. Raises `Refused`."""
+def _check(reading: Reading, at: int, known: Callable[[tuple[str, str, str]], bool]) -> None:
+    """The bridge has checked it already; what came to Kafka by another way is met here. Raises `Refused`.
+
+    `at`: when the record came to Kafka, ms.
+    """
     if not reading.metrics:
         raise Refused(Reason.SHAPE, "no metrics")
     if not 0 <= reading.ts <= MAX_TS:
         raise Refused(Reason.ANCIENT if reading.ts < 0 else Reason.FUTURE, str(reading.ts)[:80])
+    if reading.ts > at + MAX_AHEAD_MS:
+        raise Refused(Reason.FUTURE, f"{reading.ts - at} ms ahead")
     for metric in reading.metrics:
         if not known((reading.site, reading.sensor, metric)):
             for name in (reading.site, reading.sensor, metric):

@@ -17,7 +17,8 @@ Why the aggregates end up equal to SQL over all raw readings, whatever the order
 4. A mark is cleared in the transaction that computes the bucket, in a statement *before* the one that reads raw. A
    writer whose reading that statement cannot see yet marks the bucket after storing it: either the mark is new, or it
    waits for ours to be gone (ON CONFLICT DO UPDATE) and is set again. So no reading is forgotten.
-5. A bucket is swept only when the archive, too, has stored every on-time reading of it.
+5. A bucket is swept only when the archive, too, has stored every on-time reading of it. The same look at raw gives
+   it its quartiles, and an hour or a day is rolled up once all of its buckets are swept (spark_jobs/coarser.py).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection as Connection
 
+from spark_jobs import coarser
 from spark_jobs.database import Database, Stopping
 from spark_jobs.lateness import BUCKET_MS, bucket_of
 from spark_jobs.reach import Reach
@@ -50,34 +52,49 @@ WITH gone AS (
     RETURNING series_id, bucket
 )
 INSERT INTO picked SELECT series_id, bucket FROM gone"""
+# Where raw was dropped (retention) an aggregate is final: from what is left it could only become wrong.
+_FINAL = "DELETE FROM picked WHERE bucket < (SELECT dropped_until FROM storage_state)"
 _COMPUTE = """
-INSERT INTO readings_5m AS a (series_id, bucket, n, mean, min, max, stddev)
-SELECT p.series_id, p.bucket, r.n, r.mean, r.min, r.max, r.stddev
+INSERT INTO readings_5m AS a (series_id, bucket, n, mean, min, max, stddev, first, last, q1, median, q3)
+SELECT p.series_id, p.bucket, r.n, r.mean, r.min, r.max, r.stddev, r.first, r.last, r.q[1], r.q[2], r.q[3]
 FROM picked p CROSS JOIN LATERAL (
-    SELECT count(*) AS n, avg(value) AS mean, min(value) AS min, max(value) AS max, stddev_samp(value) AS stddev
-    FROM readings
-    WHERE series_id = p.series_id AND ts >= p.bucket AND ts < p.bucket + interval '5 minutes'
+    SELECT count(*) AS n, avg(value) AS mean, min(value) AS min, max(value) AS max, stddev_samp(value) AS stddev,
+           (array_agg(value ORDER BY ts))[1] AS first, (array_agg(value ORDER BY ts DESC))[1] AS last,
+           percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS q
+    FROM readings_between(ARRAY[p.series_id], p.bucket, p.bucket + interval '5 minutes')
 ) r
 WHERE r.n > 0
 ON CONFLICT (series_id, bucket) DO UPDATE SET
-    n = excluded.n, mean = excluded.mean, min = excluded.min, max = excluded.max, stddev = excluded.stddev"""
+    n = excluded.n, mean = excluded.mean, min = excluded.min, max = excluded.max, stddev = excluded.stddev,
+    first = excluded.first, last = excluded.last, q1 = excluded.q1, median = excluded.median, q3 = excluded.q3"""
 _REMOVE_EMPTY = """
 DELETE FROM readings_5m a USING picked p
 WHERE a.series_id = p.series_id AND a.bucket = p.bucket AND NOT EXISTS (
-    SELECT FROM readings r
-    WHERE r.series_id = p.series_id AND r.ts >= p.bucket AND r.ts < p.bucket + interval '5 minutes')"""
-_SWEEP = """
-INSERT INTO dirty_buckets (series_id, bucket)
-SELECT s.series_id, d.bucket FROM series s CROSS JOIN LATERAL (
-    SELECT coalesce(raw.bucket, agg.bucket) AS bucket
-    FROM (SELECT date_bin('5 minutes', ts, 'epoch') AS bucket, count(*) AS n FROM readings
-          WHERE series_id = s.series_id AND ts >= %(since)s AND ts < %(until)s GROUP BY 1) raw
+    SELECT FROM readings_between(ARRAY[p.series_id], p.bucket, p.bucket + interval '5 minutes'))"""
+_CLOSED = """
+CREATE TEMP TABLE IF NOT EXISTS closed
+(series_id integer, bucket timestamptz, raw_n bigint, rolled_n bigint, q double precision[]) ON COMMIT DELETE ROWS"""
+_CLOSE = """
+INSERT INTO closed
+SELECT s.series_id, d.* FROM series s CROSS JOIN LATERAL (
+    SELECT coalesce(raw.bucket, agg.bucket), raw.n, agg.n, raw.q
+    FROM (SELECT date_bin('5 minutes', ts, 'epoch') AS bucket, count(*) AS n,
+                 percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS q
+          FROM readings WHERE series_id = s.series_id AND ts >= %(since)s AND ts < %(until)s GROUP BY 1) raw
     FULL JOIN (SELECT bucket, n FROM readings_5m
           WHERE series_id = s.series_id AND bucket >= %(since)s AND bucket < %(until)s) agg
     ON raw.bucket = agg.bucket
-    WHERE raw.n IS DISTINCT FROM agg.n
-) d
+) d"""
+_QUARTILES = """
+UPDATE readings_5m a SET q1 = c.q[1], median = c.q[2], q3 = c.q[3] FROM closed c
+WHERE a.series_id = c.series_id AND a.bucket = c.bucket AND c.raw_n = c.rolled_n
+  AND a.bucket >= %(since)s AND a.bucket < %(until)s"""
+_MISMATCHED = """
+INSERT INTO dirty_buckets (series_id, bucket)
+SELECT series_id, bucket FROM closed WHERE raw_n IS DISTINCT FROM rolled_n
 ON CONFLICT (series_id, bucket) DO UPDATE SET bucket = excluded.bucket"""
+# One repair at a time: a frozen process that wakes up must not write what it computed before.
+_TAKE_TURNS = "SELECT swept FROM rollup_reach FOR UPDATE"
 
 
 @dataclass(frozen=True)
@@ -96,30 +113,42 @@ def advance(connection: Connection, closed: int) -> None:
 
 
 def repair(connection: Connection, most: int = CHUNK) -> int:
-    """Compute at most `most` closed dirty buckets. Returns how many there were."""
+    """Compute at most `most` closed dirty buckets, and the hours and days they are in. Returns how many there were."""
     with connection.cursor() as cursor:
+        cursor.execute(_TAKE_TURNS)
         cursor.execute(_PICKED)
         cursor.execute(_PICK, (most,))
         picked = cursor.rowcount
         if picked:
+            cursor.execute(_FINAL)
+            due = picked - cursor.rowcount
             cursor.execute(_COMPUTE)
-            if cursor.rowcount < picked:
+            if cursor.rowcount < due:
                 cursor.execute(_REMOVE_EMPTY)
+            coarser.again(cursor)
     return picked
 
 
 def sweep(connection: Connection, until: int) -> int:
-    """Mark the buckets before `until` (ms), not swept yet, whose count is not that of raw. Returns how many."""
+    """Close the buckets before `until` (ms) that are not closed yet, and the hours and days that end by then.
+
+    They get their quartiles; those whose count is not that of raw are marked. Returns how many were marked.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT swept FROM rollup_reach FOR UPDATE")
+        cursor.execute(_TAKE_TURNS)
         row = cursor.fetchone()
         since = bucket_of(int(row[0].timestamp() * 1000)) if row else 0
         until = bucket_of(until)
         if until < since + BUCKET_MS:
             return 0
-        cursor.execute(_SWEEP, {"since": _time(since), "until": _time(until)})
+        span = {"since": _time(since), "until": _time(until)}
+        cursor.execute(_CLOSED)
+        cursor.execute(_CLOSE, span)
+        cursor.execute(_QUARTILES, span)
+        cursor.execute(_MISMATCHED)
         found = cursor.rowcount
         cursor.execute("UPDATE rollup_reach SET swept = %s", (_time(until),))
+        coarser.roll(cursor, _time(until))
     return found
 
 

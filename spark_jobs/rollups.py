@@ -29,13 +29,14 @@ _SCHEMA = "array<struct<site:string,sensor:string,ts:bigint,rx:bigint,hist:boole
 
 # A bucket that ends within `reach` is closed: only the repair may write it (spark_jobs/repair.py says why).
 _UPSERT = """
-INSERT INTO readings_5m AS r (series_id, bucket, n, mean, min, max, stddev)
-SELECT v.series_id, v.bucket, v.n, v.mean, v.min, v.max, v.stddev
-FROM (VALUES %s) AS v(series_id, bucket, n, mean, min, max, stddev)
+INSERT INTO readings_5m AS r (series_id, bucket, n, mean, min, max, stddev, first, last)
+SELECT v.series_id, v.bucket, v.n, v.mean, v.min, v.max, v.stddev, v.first, v.last
+FROM (VALUES %s) AS v(series_id, bucket, n, mean, min, max, stddev, first, last)
 WHERE v.bucket + interval '5 minutes' > (SELECT reach FROM rollup_reach)
 ON CONFLICT (series_id, bucket) DO UPDATE SET
-    n = excluded.n, mean = excluded.mean, min = excluded.min, max = excluded.max, stddev = excluded.stddev"""
-_ROW = "(%s, to_timestamp(%s / 1000.0), %s::bigint, %s::float8, %s::float8, %s::float8, %s::float8)"
+    n = excluded.n, mean = excluded.mean, min = excluded.min, max = excluded.max, stddev = excluded.stddev,
+    first = excluded.first, last = excluded.last"""
+_ROW = "(%s, to_timestamp(%s / 1000.0), %s::bigint" + 6 * ", %s::float8" + ")"
 
 
 def measured(frames: DataFrame, horizon: int) -> DataFrame:
@@ -70,7 +71,10 @@ def _sane(ms: Column) -> Column:
 
 
 def aggregated(values: DataFrame, watermark: str) -> DataFrame:
-    """One row per series and 5-minute bucket: n, mean, min, max and the sample standard deviation."""
+    """One row per series and 5-minute bucket: n, mean, min, max, the sample standard deviation, first and last.
+
+    Quartiles would need all values in Spark's state: the repair adds them from raw when a bucket is closed.
+    """
     return (
         values.withWatermark("ts", watermark)
         .groupBy(f.window("ts", "5 minutes"), "site", "sensor", "metric")
@@ -80,9 +84,11 @@ def aggregated(values: DataFrame, watermark: str) -> DataFrame:
             f.min("value").alias("min"),
             f.max("value").alias("max"),
             f.stddev_samp("value").alias("stddev"),
+            f.min_by("value", "ts").alias("first"),
+            f.max_by("value", "ts").alias("last"),
         )
         .select("site", "sensor", "metric", f.unix_millis(f.col("window.start")).alias("bucket"), "n", "mean", "min",
-                "max", "stddev")
+                "max", "stddev", "first", "last")
     )  # fmt: skip
 
 
@@ -117,9 +123,10 @@ class Writer:
         self._ids.learn(self._database, ((row.site, row.sensor, row.metric) for row in rows))
         self._partitions.ensure(self._database, (row.bucket for row in rows))
         values = sorted(
-            (self._ids[row.site, row.sensor, row.metric], row.bucket, row.n, row.mean, row.min, row.max, row.stddev)
+            (self._ids[row.site, row.sensor, row.metric], row.bucket, row.n, row.mean, row.min, row.max, row.stddev,
+             row.first, row.last)
             for row in rows
-        )
+        )  # fmt: skip
         self._database.run(lambda connection: _upsert(connection, values))
 
 

@@ -50,10 +50,10 @@ ON CONFLICT (id) DO NOTHING RETURNING id"""
 _LETTER_ROW = "(%s, %s, %s, %s, to_timestamp(%s / 1000.0), %s)"
 
 _LEDGER = """
-INSERT INTO ledger AS l (minute, stored, dead_lettered, duplicate) VALUES %s
+INSERT INTO ledger AS l (minute, stored, dead_lettered, duplicate, late) VALUES %s
 ON CONFLICT (minute) DO UPDATE SET
     stored = l.stored + excluded.stored, dead_lettered = l.dead_lettered + excluded.dead_lettered,
-    duplicate = l.duplicate + excluded.duplicate"""
+    duplicate = l.duplicate + excluded.duplicate, late = l.late + excluded.late"""
 # DO UPDATE, not DO NOTHING: it waits for a repair that is just clearing the mark, and then marks anew.
 _DIRTY = """
 INSERT INTO dirty_buckets (series_id, bucket)
@@ -117,7 +117,7 @@ def put_tally(cursor: Cursor, tally: Tally) -> None:
     mark_dirty(cursor, tally.dirty)
     rows: list[Any] = tally.ledger()
     if rows:
-        execute_values(cursor, _LEDGER, rows, template="(to_timestamp(%s / 1000.0), %s, %s, %s)", page_size=1000)
+        execute_values(cursor, _LEDGER, rows, template="(to_timestamp(%s / 1000.0), %s, %s, %s, %s)", page_size=1000)
 
 
 def mark_dirty(cursor: Cursor, dirty: set[Row]) -> None:

@@ -22,6 +22,7 @@ class Tally:
     stored: dict[int, int] = field(default_factory=dict)
     dead_lettered: dict[int, int] = field(default_factory=dict)
     duplicate: dict[int, int] = field(default_factory=dict)
+    late: dict[int, int] = field(default_factory=dict)
     dirty: set[Row] = field(default_factory=set)
 
     def refused(self, offset: int, rx: int) -> None:
@@ -48,14 +49,17 @@ class Tally:
         else:
             self.repeated(item.record.offset, rx)
         if fresh and not on_time(item.reading, horizon):
+            if not item.reading.hist:
+                _add(self.late, rx)
             self.dirty.update((series, bucket) for series in rows)
         elif conflicts and item.record.offset >= self.done:
             self.dirty.update((series, bucket) for series in conflicts)
 
-    def ledger(self) -> list[tuple[int, int, int, int]]:
-        """(minute in ms, stored, dead-lettered, duplicate), by minute."""
+    def ledger(self) -> list[tuple[int, int, int, int, int]]:
+        """(minute in ms, stored, dead-lettered, duplicate, late), by minute; late ones are among the stored."""
         minutes = sorted(self.stored.keys() | self.dead_lettered.keys() | self.duplicate.keys())
-        return [(m, self.stored.get(m, 0), self.dead_lettered.get(m, 0), self.duplicate.get(m, 0)) for m in minutes]
+        counts = (self.stored, self.dead_lettered, self.duplicate, self.late)
+        return [(m, *(count.get(m, 0) for count in counts)) for m in minutes]  # type: ignore[misc]
 
 
 def _add(counts: dict[int, int], rx: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-#: One row per minute of arrival: (minute in ms, received, stored, dead-lettered, duplicate), from `%s` (seconds) on.
+#: One row per minute of arrival: (minute in ms, received, stored, dead-lettered, duplicate, late), from `%s` (seconds).
 QUERY = """
-SELECT (extract(epoch FROM minute) * 1000)::bigint, received, stored, dead_lettered, duplicate
+SELECT (extract(epoch FROM minute) * 1000)::bigint, received, stored, dead_lettered, duplicate, late
 FROM ledger WHERE minute >= to_timestamp(%s)"""
 
 #: A reading may be this long on its way to Postgres before its minute is judged.
@@ -16,13 +16,14 @@ SETTLE_MS = 2 * 60 * 1000
 
 @dataclass(frozen=True)
 class Minute:
-    """Counts of one minute of arrival. `minute`: its start, ms since the epoch."""
+    """Counts of one minute of arrival. `minute`: its start, ms since the epoch. The late ones are among the stored."""
 
     minute: int
     received: int
     stored: int
     dead_lettered: int
     duplicate: int
+    late: int = 0
 
     @property
     def settled_at(self) -> int:
@@ -51,7 +52,7 @@ class Totals:
     pending: int
 
 
-def merge(received: Mapping[int, int], rows: Iterable[tuple[int, int, int, int, int]]) -> list[Minute]:
+def merge(received: Mapping[int, int], rows: Iterable[tuple[int, ...]]) -> list[Minute]:
     """Join the bridge's live counts with the rows of `QUERY`, by minute.
 
     The table holds a copy of the bridge's counts for the time when Redis has forgotten them: the larger one holds.

@@ -46,6 +46,13 @@ class Settings(BaseSettings):
     watermark: str = "10 minutes"
     archive_trigger_s: int = 2
     rollup_trigger_s: int = 10
+    #: How long raw readings and each of their aggregates are kept, such as `90d` or `2y`; empty: for ever.
+    retain_raw: str = ""
+    retain_5m: str = ""
+    retain_1h: str = ""
+    retain_1d: str = ""
+    #: A day of raw readings is compacted this long after it has ended; empty: never.
+    compact_after: str = "24h"
     spark_master: str = "local[2]"
     spark_memory: str = "512m"
     refresh_s: int = 5

@@ -62,10 +62,14 @@ CREATE TABLE storage_state (
     only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     sealed_until  timestamptz NOT NULL DEFAULT '-infinity',
     dropped_until timestamptz NOT NULL DEFAULT '-infinity',
-    rolled_1h     timestamptz NOT NULL DEFAULT '-infinity',
-    rolled_1d     timestamptz NOT NULL DEFAULT '-infinity'
+    rolled_1h     timestamptz NOT NULL,
+    rolled_1d     timestamptz NOT NULL
 );
-INSERT INTO storage_state DEFAULT VALUES;
+INSERT INTO storage_state (rolled_1h, rolled_1d)
+SELECT date_bin('1 hour', swept, 'epoch'), date_bin('1 day', swept, 'epoch') FROM rollup_reach;
+
+-- How many of the stored readings came too late for the streaming rollup (not those sent as history).
+ALTER TABLE ledger ADD COLUMN late bigint NOT NULL DEFAULT 0;
 
 -- The last *measured* value of each series, kept by the archive.
 CREATE TABLE latest (
@@ -213,7 +217,8 @@ BEGIN
         name := 'readings_sealed_' || substr(one.child, length('readings_') + 1);
         -- What is being compacted just now comes first.
         CONTINUE WHEN EXISTS (SELECT FROM public.storage_partitions p
-            WHERE p.parent = 'readings_sealed' AND tstzrange(p.starts, p.ends) && tstzrange(one.starts, one.ends));
+            WHERE p.parent = 'readings_sealed' AND p.ends IS NOT NULL
+              AND tstzrange(p.starts, p.ends) && tstzrange(one.starts, one.ends));
         EXECUTE format('ALTER TABLE public.readings DETACH PARTITION public.%I', one.child);
         EXECUTE format('ALTER TABLE public.%I RENAME TO %I', one.child, name);
         EXECUTE format('ALTER TABLE public.readings_sealed ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
@@ -221,7 +226,9 @@ BEGIN
         UPDATE public.storage_state SET sealed_until = greatest(sealed_until, one.ends);
         done := done + 1;
     END LOOP;
-    IF EXISTS (SELECT FROM public.readings_default WHERE ts < before) THEN
+    -- Nothing may be added to what is being compacted just now.
+    IF EXISTS (SELECT FROM public.readings_default WHERE ts < before)
+        AND NOT EXISTS (SELECT FROM public.compaction WHERE unit = 'readings_sealed_default') THEN
         LOCK TABLE public.readings IN SHARE ROW EXCLUSIVE MODE;
         UPDATE public.storage_state SET sealed_until = greatest(sealed_until, before);
         WITH moved AS (
