@@ -124,6 +124,22 @@ def bench_fleet(count: int = 1000, days: int = 14, port_base: int = 24700) -> No
     runlog.write("Fleet forecasts", f"weir bench fleet --count {count} --days {days}", rows)
 
 
+@bench.command("queries")
+def bench_queries(
+    points: Annotated[int, typer.Option(help="How many points to load; more cover a longer time.")] = 10_000_000,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    port_base: int = 24300,
+) -> None:
+    """Synthetic years of readings in Postgres, compacted; bytes a point, and every query of the dashboard timed."""
+    from deploy.bench import queries
+
+    found = queries.run(points, port_base, (lambda _: None) if as_json else say)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    runlog.write(f"Queries at {found.points:,} points", f"weir bench queries --points {points}", queries.table(found))
+
+
 @bench.command("plots")
 def bench_plots() -> None:
     """Pictures of the best, the median and the worst forecast of the recorded network, for the docs."""

@@ -25,7 +25,7 @@ SIZE = 1000
 WEEK_US = 7 * 86_400 * 1_000_000
 DIVISORS = tuple(10.0**power for power in range(7))
 
-_PG_EPOCH_US = 946_684_800 * 1_000_000
+PG_EPOCH_US = 946_684_800 * 1_000_000
 _WIDTHS = ((np.int16, 21), (np.int32, 23), (np.int64, 20))  # with the oids of Postgres' types
 _FLOAT8 = 701
 
@@ -69,8 +69,8 @@ class Chunk:
         values[kind] = _array(self.values, _FLOAT8 if kind == 2 else _WIDTHS[kind][1])
         fields = (
             struct.pack(">i", self.series_id),
-            struct.pack(">q", self.first - _PG_EPOCH_US),
-            struct.pack(">q", self.last - _PG_EPOCH_US),
+            struct.pack(">q", self.first - PG_EPOCH_US),
+            struct.pack(">q", self.last - PG_EPOCH_US),
             struct.pack(">i", len(self.values)),
             struct.pack(">i", self.unit),
             struct.pack(">q", self.step),
@@ -94,12 +94,12 @@ ROW = np.dtype(
 )
 
 
-def rows(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rows(data: bytes | memoryview) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Series ids (int32), times (int64) and values (float64) from whole `ROW`s."""
     table = np.frombuffer(data, ROW)
     return (
         table["series_id"].astype(np.int32),
-        table["ts"].astype(np.int64) + _PG_EPOCH_US,
+        table["ts"].astype(np.int64) + PG_EPOCH_US,
         table["value"].astype(np.float64),
     )
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import plotly.graph_objects as go
 
-from web.queries import FlagRow, Points
+from web.queries import FlagRow
 from web.sampling import alone, drawable
 from web.units import number, pretty, symbol, utc
+from web.window import Points
 from weir.ledger import Minute
 
 

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from typing import Any
 
-from web import queries
+from web import window
 from web.store import Store
 from weir.errors import WeirError
 from weir.forecasting import DAY_MS, HOUR_MS, ForecastError
@@ -50,9 +50,9 @@ def _make(store: Store, key: tuple[int, str], now: int) -> Any:
     day = ahead == "24h"
     step = HOUR_MS if day else STEP_MS
     if day:
-        points = queries.hourly(store, series_id, now - 42 * DAY_MS, now)
+        points = window.hourly(store, series_id, now - 42 * DAY_MS, now)
     else:
-        points = queries.five_minutes(store, series_id, now - 7 * DAY_MS, now)
+        points = window.five_minutes(store, series_id, now - 7 * DAY_MS, now)
     # The step that is still filling would pull the last mean towards its first readings.
     whole = points.ts + step <= now
     found: Any

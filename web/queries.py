@@ -1,31 +1,14 @@
-"""Every query the dashboard asks of Postgres. Times are ms since the epoch, UTC. Each raises `StoreDown`."""
+"""Every query the dashboard asks of Postgres, but those for the points of a series, which are in `window`.
+
+Times are ms since the epoch, UTC. Each raises `StoreDown`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from web.store import Store
 from weir.ledger import QUERY, Minute, merge
-
-MAX_RAW = 200_000
-
-
-@dataclass(frozen=True)
-class Points:
-    """A series over time: `ts` int64 ms, `mean`, `low`, `high` float64, all of one length.
-
-    Of raw readings `low` and `high` are the reading itself.
-    """
-
-    ts: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ts)
 
 
 @dataclass(frozen=True)
@@ -54,7 +37,7 @@ class DeadRow:
     payload: bytes
 
 
-_MS = "(extract(epoch FROM {}) * 1000)::bigint"
+_MS = "(date_part('epoch', {}) * 1000)::bigint"
 
 
 def _at(name: str) -> str:
@@ -71,52 +54,6 @@ def series(store: Store, site: str, sensor: str) -> dict[str, int]:
     sql = """SELECT metric, series_id FROM series JOIN sensors USING (sensor_id)
              WHERE site = %s AND sensor = %s ORDER BY metric"""
     return {metric: number for metric, number in store.rows(sql, (site, sensor))}
-
-
-def raw(store: Store, series_id: int, since: int, until: int) -> Points:
-    """The readings measured in [since, until], the newest `MAX_RAW` of them, oldest first."""
-    sql = f"""SELECT {_MS.format("ts")}, value FROM readings
-              WHERE series_id = %(series)s AND ts BETWEEN {_at("since")} AND {_at("until")}
-              ORDER BY ts DESC LIMIT {MAX_RAW}"""  # noqa: S608 (constants)
-    rows = store.rows(sql, {"series": series_id, "since": since, "until": until})[::-1]
-    ts = np.array([row[0] for row in rows], dtype=np.int64)
-    value = np.array([row[1] for row in rows], dtype=np.float64)
-    return Points(ts, value, value, value)
-
-
-def five_minutes(store: Store, series_id: int, since: int, until: int) -> Points:
-    """5-minute aggregates by the start of their bucket; what is not rolled up yet is aggregated from raw."""
-    sql = f"""
-        WITH rolled AS (
-            SELECT bucket, mean, min, max FROM readings_5m
-            WHERE series_id = %(series)s AND bucket BETWEEN {_at("since")} AND {_at("until")}
-        ), start AS (
-            SELECT coalesce(max(bucket) + interval '5 minutes', {_at("since")}) AS at FROM rolled
-        ), tail AS (
-            SELECT date_bin('5 minutes', ts, 'epoch') AS bucket, avg(value) AS mean, min(value), max(value)
-            FROM readings, start
-            WHERE series_id = %(series)s AND ts >= start.at AND ts <= {_at("until")}
-            GROUP BY 1
-        )
-        SELECT {_MS.format("bucket")}, mean, min, max FROM (SELECT * FROM rolled UNION ALL SELECT * FROM tail) AS both_
-        ORDER BY 1"""  # noqa: S608 (constants)
-    rows = store.rows(sql, {"series": series_id, "since": since, "until": until})
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
-    ts = np.array(columns[0], dtype=np.int64)
-    mean, low, high = (np.array(column, dtype=np.float64) for column in columns[1:])
-    return Points(ts, mean, low, high)
-
-
-def hourly(store: Store, series_id: int, since: int, until: int) -> Points:
-    """Means of whole hours by their start, from the 5-minute aggregates."""
-    sql = f"""SELECT {_MS.format("date_bin('1 hour', bucket, 'epoch')")}, avg(mean), min(min), max(max)
-              FROM readings_5m
-              WHERE series_id = %(series)s AND bucket BETWEEN {_at("since")} AND {_at("until")}
-              GROUP BY 1 ORDER BY 1"""  # noqa: S608 (constants)
-    rows = store.rows(sql, {"series": series_id, "since": since, "until": until})
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
-    mean, low, high = (np.array(column, dtype=np.float64) for column in columns[1:])
-    return Points(np.array(columns[0], dtype=np.int64), mean, low, high)
 
 
 @dataclass(frozen=True)
@@ -186,6 +123,62 @@ def alert_history(store: Store, limit: int = 200) -> list[dict[str, object]]:
               FROM alert_history h LEFT JOIN alerts a USING (id)
               ORDER BY h.at DESC, h.n DESC LIMIT %s"""  # noqa: S608 (constants)
     return [dict(zip(names, row, strict=True)) for row in store.rows(sql, (limit,))]
+
+
+@dataclass(frozen=True)
+class LatestRow:
+    """The last *measured* value of a series."""
+
+    site: str
+    sensor: str
+    metric: str
+    ts: int
+    value: float
+
+
+def latest(store: Store, site: str, after: str = "", limit: int = 100) -> list[LatestRow]:
+    """The latest values of at most `limit` sensors of a site, by name, beginning after the sensor `after`."""
+    sql = f"""SELECT s.site, s.sensor, m.metric, {_MS.format("l.ts")}, l.value
+              FROM (SELECT * FROM sensors WHERE site = %s AND sensor > %s ORDER BY site, sensor LIMIT %s) s
+              JOIN series m USING (sensor_id) JOIN latest l USING (series_id)
+              ORDER BY s.site, s.sensor, m.metric"""  # noqa: S608 (constants)
+    return [LatestRow(*row) for row in store.rows(sql, (site, after, limit))]
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One site: how many sensors it has, how many of them are silent, when it was last heard of (ms)."""
+
+    site: str
+    sensors: int
+    silent: int
+    newest: int | None
+
+
+def site_summary(store: Store, silent_since: int) -> list[SiteRow]:
+    """Every site by name. A sensor is silent whose newest value was measured before `silent_since`."""
+    sql = f"""SELECT site, count(*), count(*) FILTER (WHERE newest IS NULL OR newest < {_at("since")}),
+                     {_MS.format("max(newest)")}
+              FROM sensors LEFT JOIN (
+                  SELECT sensor_id, max(ts) AS newest FROM series JOIN latest USING (series_id) GROUP BY 1) l
+              USING (sensor_id) GROUP BY site ORDER BY site"""  # noqa: S608 (constants)
+    return [SiteRow(*row) for row in store.rows(sql, {"since": silent_since})]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the fleet is: sensors, how many are silent, active alerts by severity."""
+
+    sensors: int
+    silent: int
+    alerts: dict[str, int]
+
+
+def status_counts(store: Store, silent_since: int) -> Counts:
+    """As `Counts`; a sensor is silent whose newest value was measured before `silent_since`."""
+    summary = site_summary(store, silent_since)
+    alerts = store.rows("SELECT severity, count(*) FROM alerts WHERE state = 'active' GROUP BY 1 ORDER BY 1")
+    return Counts(sum(one.sensors for one in summary), sum(one.silent for one in summary), dict(alerts))
 
 
 def ping(store: Store) -> None:

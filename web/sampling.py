@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from web.queries import Points
+from web.window import Points
 
 GAP_FACTOR = 4
 LEAST_GAP_MS = 30_000

@@ -68,6 +68,10 @@ CREATE TABLE storage_state (
 INSERT INTO storage_state (rolled_1h, rolled_1d)
 SELECT date_bin('1 hour', swept, 'epoch'), date_bin('1 day', swept, 'epoch') FROM rollup_reach;
 
+-- What the dashboard asks for, newest first.
+CREATE INDEX alert_history_at ON alert_history (at DESC, n DESC);
+CREATE INDEX alerts_active ON alerts (severity) WHERE state = 'active';
+
 -- How many of the stored readings came too late for the streaming rollup (not those sent as history).
 ALTER TABLE ledger ADD COLUMN late bigint NOT NULL DEFAULT 0;
 

@@ -12,9 +12,10 @@ from web.commands import command
 from web.figures import Viewer, explain, message, reasons, series, throughput
 from web.pages.alerts import rows
 from web.pages.pipeline import dead_row, ledger_rows
-from web.queries import DeadRow, FlagRow, Points
+from web.queries import DeadRow, FlagRow
 from web.sampling import alone, drawable, extremes
 from web.security import host_allowed, policy, tiles_origin
+from web.window import Points
 from weir.events import Alert, AlertState
 from weir.ledger import SETTLE_MS, Minute
 

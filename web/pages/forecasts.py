@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
-from web import figures, queries, units
+from web import figures, queries, units, window
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
@@ -99,7 +99,7 @@ def _card(view: View, metric: str, number: int, viewer: Viewer, now: int) -> Any
     one = feed().state.sensors.get(f"{view.site}/{view.sensor}")
     unit = one.unit(metric) if one else ""
     before = BEFORE_MS[view.ahead]
-    points = (queries.hourly if view.ahead == "24h" else queries.five_minutes)(store(), number, now - before, now)
+    points = (window.hourly if view.ahead == "24h" else window.five_minutes)(store(), number, now - before, now)
     body: list[Any]
     try:
         ahead = forecast(store(), number, now, view.ahead)

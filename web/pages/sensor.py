@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from web import figures, queries, units
+from web import figures, queries, units, window
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
@@ -16,7 +16,6 @@ from web.parts import choice, heading, known, notices, panel, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import WINDOWS, View, parse
 
-RAW_UP_TO_MS = WINDOWS["24h"]
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
@@ -164,9 +163,9 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     number = queries.series(store(), view.site, view.sensor).get(view.metric)
     if number is None:
         return figures.message("Nothing of this series has been archived yet", viewer), ""
-    since, banded = now - view.window_ms, view.window_ms > RAW_UP_TO_MS
-    get = queries.five_minutes if banded else queries.raw
-    points = get(store(), number, since, now)
+    since = now - view.window_ms
+    found = window.window(store(), number, since, now, now)
+    points, banded = found.points, found.level is not window.RAW
     flags = queries.flags(store(), number, since, now)
     ahead, note = None, ""
     try:
@@ -180,7 +179,7 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
         points, flags, metric=view.metric, unit=one.unit(view.metric) if one else "", viewer=viewer,
         banded=banded, since=since, until=now, forecast=ahead,
     )  # fmt: skip
-    kind = "five-minute means with their least and greatest" if banded else "readings"
+    kind = f"means of {units.age(found.step)} with their least and greatest" if banded else "readings"
     newest = f" · newest {units.age(now - int(points.ts[-1]))} old" if len(points) else ""
     return figure, f"{len(points):,} {kind} · {len(flags)} flagged{newest}{note}"
 
