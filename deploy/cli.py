@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, environment, machine, migrations, status
+from deploy import accounts, anomalies, environment, machine, migrations, status, storage
 from deploy.benches import bench
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
@@ -246,6 +246,7 @@ def load(
 cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
+cli.command("storage")(storage.storage)
 
 cli.add_typer(bench, name="bench")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):

@@ -68,7 +68,7 @@ def run(config: Settings) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     watches = [
-        Watch(archive.start(spark, config, folder), config.archive_trigger_s),
+        Watch(archive.start(spark, config, folder), config.archive_trigger_s + config.archive_wait_s),
         Watch(rollups.start(spark, config, folder, stop.is_set), config.rollup_trigger_s),
     ]
     database = Database(config.dsn("writer"), "weir-repair", stop.is_set)

@@ -20,6 +20,8 @@ from weir.settings import Settings, settings
 TOPICS = [topics.READINGS, topics.ANOMALIES, topics.ALERTS, topics.SENSORS, topics.DEAD_LETTERS]
 #: Frames in one batch, over all partitions. What is written at once is bounded by CHUNK_BYTES, not by this.
 MOST_RECORDS = 20_000
+#: With so many records waiting a batch starts at once, not only after `archive_wait_s`.
+LEAST_RECORDS = 4_000
 #: About 40,000 readings.
 CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -29,7 +31,7 @@ Key = tuple[str, int]
 def start(spark: SparkSession, config: Settings, folder: Path) -> StreamingQuery:
     """Start the query. One batch serves all topics, so an idle topic costs nothing."""
     return (
-        session.kafka(spark, config, TOPICS, MOST_RECORDS)
+        session.kafka(spark, config, TOPICS, MOST_RECORDS, LEAST_RECORDS, config.archive_wait_s)
         .selectExpr("topic", "partition", "offset", "unix_millis(timestamp) AS at", "value")
         .writeStream.queryName("archive")
         .option("checkpointLocation", str(folder / "archive"))

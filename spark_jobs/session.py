@@ -78,13 +78,18 @@ def start(config: Settings, folder: Path) -> SparkSession:
     return builder.getOrCreate()
 
 
-def kafka(spark: SparkSession, config: Settings, topics: list[str], most: int) -> DataFrame:
+def kafka(
+    spark: SparkSession, config: Settings, topics: list[str], most: int, least: int = 0, wait_s: int = 0
+) -> DataFrame:
     """A stream of the records of `topics`, at most `most` in one batch.
+
+    With `least`, a batch waits for so many records, but `wait_s` seconds at most: a batch costs what it costs however
+    little is in it, so the less there is the rarer they are, and a backlog is worked off without a pause.
 
     While Kafka is away the source goes on asking. Records that Kafka no longer has (retention) are passed over with
     a warning: the ledger shows them as missing.
     """
-    return (
+    source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", config.kafka)
         .option("subscribe", ",".join(topics))
@@ -93,5 +98,7 @@ def kafka(spark: SparkSession, config: Settings, topics: list[str], most: int) -
         .option("failOnDataLoss", "false")
         .option("fetchOffset.numRetries", 1_000_000)
         .option("fetchOffset.retryIntervalMs", 1000)
-        .load()
     )
+    if least:
+        source = source.option("minOffsetsPerTrigger", least).option("maxTriggerDelay", f"{wait_s}s")
+    return source.load()

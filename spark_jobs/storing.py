@@ -26,11 +26,12 @@ from weir.errors import Refused
 _INCOMING = """
 CREATE TEMP TABLE IF NOT EXISTS incoming (k integer, series_id integer, ts bigint, value double precision)
 ON COMMIT DELETE ROWS"""
+# In the index's order: what arrived of one series in a batch then lies together, and pages of the index fill up.
 _INSERT = """
 WITH it AS MATERIALIZED (
     SELECT k, series_id, 'epoch'::timestamptz + ts * interval '1 millisecond' AS ts, value FROM incoming
 ), new AS (
-    INSERT INTO readings (series_id, ts, value) SELECT series_id, ts, value FROM it
+    INSERT INTO readings (series_id, ts, value) SELECT series_id, ts, value FROM it ORDER BY series_id, ts
     ON CONFLICT DO NOTHING RETURNING series_id, ts
 )
 SELECT it.k, it.series_id FROM it LEFT JOIN new USING (series_id, ts) WHERE new.series_id IS NULL"""

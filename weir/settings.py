@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     sensor_rate: float = 500.0
     sensor_burst: int = 10_000
     watermark: str = "10 minutes"
-    archive_trigger_s: int = 2
+    #: The archive looks for new records this often, and stores few of them only after `archive_wait_s`.
+    archive_trigger_s: int = 1
+    archive_wait_s: int = 3
     rollup_trigger_s: int = 10
     #: How long raw readings and each of their aggregates are kept, such as `90d` or `2y`; empty: for ever.
     retain_raw: str = ""

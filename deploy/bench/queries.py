@@ -1,11 +1,11 @@
-"""`weir bench queries`: synthetic years straight into Postgres, compacted as the keeper does, then every query timed."""
+"""`weir bench queries`: synthetic years into Postgres, compacted as the keeper does, then every query timed."""
 
 from __future__ import annotations
 
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,11 +30,7 @@ SHAPES = ((12.0, 6.0, 0.2, 2), (60.0, 15.0, 1.0, 1), (952.0, 3.0, 0.3, 1))
 SITES = 5
 ROUNDS = 200
 
-_ROLL = """
-INSERT INTO readings_5m (series_id, bucket, n, mean, min, max, stddev, first, last)
-SELECT series_id, date_bin('5 minutes', ts, 'epoch'), count(*), avg(value), min(value), max(value), stddev_samp(value),
-       (array_agg(value ORDER BY ts))[1], (array_agg(value ORDER BY ts DESC))[1]
-FROM readings WHERE ts >= %s AND ts < %s GROUP BY 1, 2"""
+_ROLLED = "COPY readings_5m (series_id, bucket, n, mean, min, max, stddev, first, last) FROM STDIN"
 _BYTES = "SELECT coalesce(sum(table_bytes + index_bytes), 0)::float8 FROM storage_partitions WHERE parent = %s"
 
 
@@ -106,9 +102,9 @@ def fill(config: Settings, points: int, say: Callable[[str], None] = lambda _: N
             keeper.compact()
             say(f"{stored:,} points")
     database.run(lambda connection: _rest(connection, series, now))
-    with psycopg2.connect(config.dsn("migrator")) as connection, connection.cursor() as cursor:
-        connection.commit()
-        connection.autocommit = True
+    connection = psycopg2.connect(config.dsn("migrator"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")  # what autovacuum does in its time
         cursor.execute(_BYTES, ("readings_chunks",))
         (size,) = cursor.fetchone() or (0.0,)
@@ -154,7 +150,7 @@ def _day(connection: Connection, series: list[int], start: int, now: int, rng: n
         data = chunk.COPY_HEAD + table.tobytes() + chunk.COPY_END
         cursor.copy_expert("COPY readings (series_id, ts, value) FROM STDIN WITH BINARY", io.BytesIO(data))
         swept = end - end % 300_000
-        cursor.execute(_ROLL, (_time(start), _time(swept)))
+        cursor.copy_expert(_ROLLED, io.StringIO("".join(_buckets(table, swept))))
         cursor.execute("UPDATE rollup_reach SET swept = %s", (_time(swept),))
         coarser.roll(cursor, _time(swept))
     return len(table)
@@ -179,6 +175,24 @@ def _readings(series: list[int], start: int, rng: np.random.Generator) -> np.nda
     return table
 
 
+def _buckets(table: np.ndarray, until: int) -> Iterator[str]:
+    """The 5-minute aggregates of a day's readings up to `until` (ms), as rows of COPY."""
+    ts, series = table["ts"].astype(np.int64) + chunk.PG_EPOCH_US, table["series_id"].astype(np.int64)
+    bucket = ts // 300_000_000 * 300_000_000
+    known = bucket < until * 1000
+    order = np.lexsort((ts[known], bucket[known], series[known]))
+    series, bucket, value = (part[known][order] for part in (series, bucket, table["value"].astype(float)))
+    edges = np.flatnonzero(np.diff(series, prepend=-1) | np.diff(bucket, prepend=-1))
+    ends = np.append(edges[1:], len(series)) - 1
+    n = ends - edges + 1
+    mean = np.add.reduceat(value, edges) / n
+    spread = np.add.reduceat((value - np.repeat(mean, n)) ** 2, edges) / np.maximum(n - 1, 1)
+    columns = (series[edges], bucket[edges] // 1000, n, mean, np.minimum.reduceat(value, edges),
+               np.maximum.reduceat(value, edges), np.sqrt(spread), value[edges], value[ends])  # fmt: skip
+    for number, at, *figures in zip(*(column.tolist() for column in columns), strict=True):
+        yield f"{number}\t{_time(at).isoformat()}\t" + "\t".join(map(repr, figures)) + "\n"
+
+
 def _raw_bytes(config: Settings, start: int, rows: int) -> float:
     name = _time(start).strftime("readings_%Y_%m_%d")
     with psycopg2.connect(config.dsn("reader")) as connection, connection.cursor() as cursor:
@@ -198,12 +212,12 @@ def _rest(connection: Connection, series: list[int], now: int) -> None:
             (series,),
         )
         cursor.execute(
-            "INSERT INTO anomalies SELECT s, now() - k * interval '6 hours', 1, 1, 0, 1, 0, 1, 100, 'iqr', 2, 'level', now() "
-            "FROM unnest(%s) s, generate_series(1, 300) k",
+            "INSERT INTO anomalies SELECT s, now() - k * interval '6 hours', 1, 1, 0, 1, 0, 1, 100, 'iqr', 2, 'level', "
+            "now() FROM unnest(%s) s, generate_series(1, 300) k",
             (series,),
         )
         cursor.execute(
-            "INSERT INTO alerts SELECT 'a' || k, 'site' || k %% 5, 's001', 'temperature', 'anomaly', 'warning', "
+            "INSERT INTO alerts SELECT 'a' || k, 'site' || k % 5, 's001', 'temperature', 'anomaly', 'warning', "
             "CASE WHEN k <= 20 THEN 'active' ELSE 'cleared' END, false, now() - k * interval '1 hour', "
             "now() - k * interval '1 hour', 2, 'hot', '', NULL FROM generate_series(1, 20000) k"
         )

@@ -1,0 +1,109 @@
+"""`weir storage`: what is kept, how large it is, how old, and what will be dropped when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.status import postgres_rows
+from weir.errors import SetupError
+from weir.retention import Rule, rules
+from weir.settings import Settings, settings
+
+#: Exact for chunks, which count themselves; what Postgres estimates for the others.
+_QUERY = """
+SELECT parent, coalesce(sum(rows), 0)::bigint, sum(table_bytes + index_bytes)::bigint,
+       count(*) FILTER (WHERE ends IS NOT NULL), min(starts) FILTER (WHERE rows > 0 AND ends IS NOT NULL),
+       coalesce(sum(rows) FILTER (WHERE ends IS NULL), 0)::bigint, (array_agg(child ORDER BY ends))[1], min(ends)
+FROM storage_partitions WHERE parent <> 'series' GROUP BY parent"""
+_CHUNKED = "SELECT coalesce(sum(n), 0)::bigint, min(first) FROM readings_chunks"
+_WAITING = "SELECT (SELECT count(*) FROM dirty_buckets), (SELECT coalesce(sum(late), 0)::bigint FROM ledger)"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One table. `points`: readings, or aggregates. `in_default`: rows that no partition was made for.
+
+    `next_drop` is the partition that goes next and `drops_at` when; both None where everything is kept.
+    """
+
+    table: str
+    points: int
+    bytes: int
+    partitions: int
+    oldest: datetime | None
+    in_default: int
+    next_drop: str | None
+    drops_at: datetime | None
+
+    @property
+    def bytes_per_point(self) -> float | None:
+        return self.bytes / self.points if self.points else None
+
+
+@dataclass(frozen=True)
+class Storage:
+    """All tables; buckets that wait to be computed anew; readings that came late so far."""
+
+    tables: list[Kept]
+    dirty_buckets: int
+    late: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "tables": [{**asdict(one), "bytes_per_point": one.bytes_per_point} for one in self.tables],
+            "dirty_buckets": self.dirty_buckets,
+            "late": self.late,
+        }
+
+
+def look(config: Settings) -> Storage:
+    """Raises `OSError` when Postgres is away."""
+    found = {row[0]: row[1:] for row in postgres_rows(config, _QUERY, ())}
+    ((chunked, oldest),) = postgres_rows(config, _CHUNKED, ())
+    tables = []
+    for rule in rules(config):
+        points, size, partitions, since, in_default, name, ends = found[rule.table]
+        if rule.table == "readings_chunks":
+            points, since = chunked, oldest
+        tables.append(_kept(rule, (points, size, partitions, since, in_default), name, ends))
+    ((dirty, late),) = postgres_rows(config, _WAITING, ())
+    return Storage(tables, dirty, late)
+
+
+def _kept(rule: Rule, figures: tuple[Any, ...], name: str | None, ends: datetime | None) -> Kept:
+    drops_at = rule.drops_at(ends) if ends is not None else None
+    return Kept(rule.table, *figures, name if drops_at else None, drops_at)
+
+
+def storage(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """What is kept: points, bytes a point, partitions, the oldest, and what will be dropped when."""
+    try:
+        found = look(settings())
+    except OSError as error:
+        raise SetupError(f"{error}: is Weir up? `weir up` starts it") from error
+    if as_json:
+        print(json.dumps(found.as_dict(), default=str))
+        return
+    console = Console(highlight=False)
+    table = Table("table", "points", "MB", "bytes a point", "partitions", "oldest", "in DEFAULT", "next to go")
+    for one in found.tables:
+        each = one.bytes_per_point
+        table.add_row(
+            one.table,
+            f"{one.points:,}",
+            f"{one.bytes / 1e6:,.1f}",
+            f"{each:.1f}" if each else "",
+            str(one.partitions),
+            f"{one.oldest:%Y-%m-%d}" if one.oldest else "",
+            f"{one.in_default:,}",
+            f"{one.next_drop} on {one.drops_at:%Y-%m-%d}" if one.drops_at else "kept for ever",
+        )
+    console.print(table)
+    console.print(f"{found.dirty_buckets:,} buckets wait to be computed anew; {found.late:,} readings came late so far")
