@@ -54,4 +54,7 @@ def _new_topic(name: str, config: Settings) -> NewTopic:
     partitions = max(config.partitions, config.bridge_shards) if name == topics.BRIDGE_SHARDS else config.partitions
     settings = dict(_COMPACTED if name in topics.COMPACTED else _BOUNDED)
     settings["max.message.bytes"] = "3145728"
+    if name == topics.READINGS:
+        # What is late is told by when a record came to Kafka (spark_jobs/lateness.py), not by when it was made.
+        settings["message.timestamp.type"] = "LogAppendTime"
     return NewTopic(name, partitions, 1, topic_configs=settings)

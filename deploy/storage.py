@@ -79,7 +79,8 @@ def look(config: Settings) -> Storage:
 
 def _kept(rule: Rule, figures: tuple[Any, ...], name: str | None, ends: datetime | None) -> Kept:
     drops_at = rule.drops_at(ends) if ends is not None else None
-    return Kept(rule.table, *figures, name if drops_at else None, drops_at)
+    points, size, partitions, oldest, in_default = figures
+    return Kept(rule.table, points, size, partitions, oldest, in_default, name if drops_at else None, drops_at)
 
 
 def storage(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

@@ -8,6 +8,9 @@ BUCKET_MS = 5 * 60 * 1000
 #: Readings beyond the year 2100 have a broken clock; the bridge refuses them, the rollup must not see them.
 MAX_TS = 4_102_444_800_000
 
+#: Between a reading's receipt by the bridge and its record being visible in Kafka.
+SLACK_MS = 30_000
+
 _UNITS = {"millisecond": 1, "second": 1000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 
 
@@ -30,14 +33,15 @@ def horizon_ms(watermark: str) -> int:
     return max(delay - MAX_AHEAD_MS, delay // 2)
 
 
-def on_time(reading: Reading, horizon: int) -> bool:
+def on_time(reading: Reading, at: int, horizon: int) -> bool:
     """Whether the streaming rollup counts this reading; if not, its buckets are computed from raw.
 
-    The same rule stands in SQL in `rollups.measured`; a test compares the two.
+    `at` is when its record was appended to Kafka (ms): a bridge may hold what it has received while Kafka is away, and
+    its buckets may be closed by then. The same rule stands in SQL in `rollups.measured`; a test compares the two.
     """
     if reading.hist or not (0 <= reading.ts <= MAX_TS and 0 <= reading.rx <= MAX_TS):
         return False
-    return -MAX_AHEAD_MS <= reading.rx - reading.ts <= horizon
+    return -MAX_AHEAD_MS <= reading.rx - reading.ts <= horizon and at - reading.rx <= SLACK_MS
 
 
 def bucket_of(ts: int) -> int:

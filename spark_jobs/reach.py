@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-#: Between a reading's `rx` and its record being visible in Kafka: the bridge's linger and a slow acknowledgement.
-SLACK_MS = 30_000
+from spark_jobs.lateness import SLACK_MS
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Reach:
     def on_time_until(self, horizon: int) -> int:
         """Event time (ms) up to which every reading that is on time (`lateness.on_time`) has been processed.
 
-        A reading not yet processed was received after `received - SLACK_MS`, and is at most `horizon` old.
+        A reading not yet processed came to Kafka after `received`, so if it is on time it was received after
+        `received - SLACK_MS`, and is at most `horizon` old.
         """
         return max(0, self.received - SLACK_MS - horizon)
 

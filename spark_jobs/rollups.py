@@ -14,7 +14,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs import session
 from spark_jobs.database import Database
-from spark_jobs.lateness import MAX_TS, horizon_ms
+from spark_jobs.lateness import MAX_TS, SLACK_MS, horizon_ms
 from spark_jobs.partitions import Partitions
 from spark_jobs.series import SeriesIds
 from weir import topics
@@ -40,18 +40,22 @@ _ROW = "(%s, to_timestamp(%s / 1000.0), %s::bigint" + 6 * ", %s::float8" + ")"
 
 
 def measured(frames: DataFrame, horizon: int) -> DataFrame:
-    """(ts timestamp, site, sensor, metric, value) of what is on time; `frames` has a column `value` of JSON.
+    """(ts timestamp, site, sensor, metric, value) of what is on time.
+
+    `frames` has a column `value` of JSON and a column `timestamp`: when the record was appended to Kafka.
 
     The filter is `lateness.on_time`. Times outside its range become null before they are computed with: a hostile
     number must not overflow.
     """
     reading = (
         frames.select(
+            f.unix_millis(f.col("timestamp")).alias("at"),
             f.explode(f.from_json(f.col("value").cast("string"), _SCHEMA, {"allowNonNumericNumbers": "false"})).alias(
                 "r"
-            )
+            ),
         )
         .select(
+            "at",
             "r.site",
             "r.sensor",
             "r.metrics",
@@ -60,6 +64,7 @@ def measured(frames: DataFrame, horizon: int) -> DataFrame:
             f.coalesce(f.col("r.hist"), f.lit(False)).alias("hist"),
         )
         .where(~f.col("hist") & (f.col("rx") - f.col("ts")).between(-MAX_AHEAD_MS, horizon))
+        .where(f.col("at") - f.col("rx") <= SLACK_MS)
     )
     return reading.select(
         f.timestamp_millis(f.col("ts")).alias("ts"), "site", "sensor", f.explode("metrics").alias("metric", "value")

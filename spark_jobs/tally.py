@@ -48,7 +48,7 @@ class Tally:
             _add(self.stored, rx)
         else:
             self.repeated(item.record.offset, rx)
-        if fresh and not on_time(item.reading, horizon):
+        if fresh and not on_time(item.reading, item.record.at, horizon):
             if not item.reading.hist:
                 _add(self.late, rx)
             self.dirty.update((series, bucket) for series in rows)

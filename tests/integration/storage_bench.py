@@ -71,4 +71,5 @@ def reading(ts: int, value: float = 1.0, sensor: str = "s1", rx: int | None = No
 
 
 def frames(*batches: list[Reading], start: int = 0) -> list[Record]:
-    return [Record(start + i, NOW, encode_frame(batch)) for i, batch in enumerate(batches)]
+    """Records of the topic, each appended when its first reading was received."""
+    return [Record(start + i, batch[0].rx, encode_frame(batch)) for i, batch in enumerate(batches)]
