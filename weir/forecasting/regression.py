@@ -7,6 +7,8 @@ scikit-learn `Ridge` for each.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 _LAGS = (1, 2, 3, 4, 6, 9, 12)
@@ -122,10 +124,11 @@ def line_fit(values: np.ndarray, period: int) -> float | None:
     window = values[-period:]
     about = window - window.mean()
     spread = float(about @ about)
-    if spread <= 0:
+    if not 0 < spread < math.inf:
         return None
     index = np.arange(len(window)) - (len(window) - 1) / 2
-    return float(_slope(window) ** 2 * (index @ index) / spread)
+    # Rooted before it is squared: a slope of 1e155 has no square.
+    return float((_slope(window) * math.sqrt(index @ index) / math.sqrt(spread)) ** 2)
 
 
 def _slope(window: np.ndarray) -> float:
