@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, environment, machine, migrations, status
+from deploy import accounts, anomalies, migrations, status
 from deploy.benches import bench
+from deploy.doctor import doctor
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -173,22 +174,6 @@ def logs(name: str, follow: Annotated[bool, typer.Option("--follow", "-f")] = Fa
 
 
 @cli.command()
-def doctor() -> None:
-    """Check what this machine must offer, and say how to mend what is missing."""
-    config = settings()
-    checks = machine.needed(config)
-    if not Stack(config.home).running():
-        checks += [machine.port(config, name) for name in environment.PORTS]
-    for check in checks:
-        sign = "[red]✗[/red]" if check.mend else "[green]✓[/green]"
-        console.print(
-            f"{sign} {check.name}: {check.found}" + (f" → {check.mend}" if check.mend else ""), soft_wrap=True
-        )
-    if any(check.mend for check in checks):
-        raise typer.Exit(1)
-
-
-@cli.command()
 def migrate() -> None:
     """Apply the database migrations that are due, and make missing topics."""
     config = settings()
@@ -247,6 +232,7 @@ cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
 
+cli.command()(doctor)
 cli.add_typer(bench, name="bench")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)

@@ -71,8 +71,8 @@ def spark(config: Settings) -> str | None:
 def probes(config: Settings, dsn: str) -> dict[str, Probe]:
     """The probe of each component that has one, by its name."""
     return {
-        "mosquitto": lambda: listening(config.host, config.mqtt_port),
-        "kafka": lambda: listening(config.host, config.kafka_port),
+        "mosquitto": lambda: listening(*config.mqtt),
+        "kafka": lambda: listening(*config.kafka_first),
         "postgres": lambda: postgres(dsn),
         "valkey": lambda: valkey(config),
         "bridge": lambda: healthz(config.host, config.bridge_port),

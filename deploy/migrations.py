@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from yoyo import get_backend, read_migrations
 
-from weir import topics
+from weir import connections, topics
 from weir.settings import Settings
 
 FOLDER = Path(__file__).parent / "sql"
@@ -23,8 +23,10 @@ _COMPACTED = {"cleanup.policy": "compact", "segment.ms": str(_DAY_MS)}
 def migrate(config: Settings) -> int:
     """Apply what is not applied yet, as the owner of the schema. Returns how many."""
     user, password = quote(config.postgres_migrator), quote(config.postgres_migrator_password)
-    uri = f"postgresql://{user}:{password}@{config.host}:{config.postgres_port}/{config.postgres_db}"
-    backend = get_backend(uri)
+    host, port = config.postgres
+    tls = {"sslmode": config.postgres_sslmode, "sslrootcert": str(config.postgres_ca or "")}
+    query = urlencode({name: value for name, value in tls.items() if value})
+    backend = get_backend(f"postgresql://{user}:{password}@{host}:{port}/{config.postgres_db}?{query}".rstrip("?"))
     with backend.lock():
         due = backend.to_apply(read_migrations(str(FOLDER)))
         count = len(due)
@@ -39,7 +41,7 @@ def create_topics(config: Settings) -> None:
 
 
 async def _create_topics(config: Settings) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka)
+    admin = AIOKafkaAdminClient(**connections.aiokafka(config))
     await admin.start()
     try:
         missing = set(topics.ALL) - set(await admin.list_topics())
@@ -54,4 +56,5 @@ def _new_topic(name: str, config: Settings) -> NewTopic:
     partitions = max(config.partitions, config.bridge_shards) if name == topics.BRIDGE_SHARDS else config.partitions
     settings = dict(_COMPACTED if name in topics.COMPACTED else _BOUNDED)
     settings["max.message.bytes"] = "3145728"
-    return NewTopic(name, partitions, 1, topic_configs=settings)
+    settings["min.insync.replicas"] = str(config.kafka_min_insync)
+    return NewTopic(name, partitions, config.kafka_replicas, topic_configs=settings)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import subprocess
@@ -113,6 +112,8 @@ def _prepare_as_root(where: Place, user: str) -> None:
 
 
 def _user_exists(name: str) -> bool:
+    import pwd
+
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -142,8 +143,8 @@ def _initdb(config: Settings, where: Place) -> None:
 def ensure_database(config: Settings) -> None:
     """Create the roles and the database, and set the passwords to those of the env file."""
     connection = psycopg2.connect(
-        host=config.host,
-        port=config.postgres_port,
+        host=config.postgres[0],
+        port=config.postgres[1],
         user="postgres",
         password=admin_password(config.home),
         dbname="postgres",

