@@ -21,6 +21,7 @@ from rich.table import Table
 
 from deploy import accounts, anomalies, migrations, status
 from deploy.benches import bench
+from deploy.device_commands import device
 from deploy.doctor import doctor
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
@@ -234,6 +235,7 @@ cli.command("retire")(accounts.retire)
 
 cli.command()(doctor)
 cli.add_typer(bench, name="bench")
+cli.add_typer(device, name="device")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
 

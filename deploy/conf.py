@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weir.settings import Settings
+from weir.setup import readable
 
 
 def mosquitto(config: Settings, folder: Path, user: str) -> str:
     """Nothing dropped, nothing forgotten for longer than 5 s. Sources: mosquitto.conf(5)."""
     return f"""listener {config.mqtt_port} {config.host}
-user {user}
+{mosquitto_tls(config)}user {user}
 allow_anonymous false
 password_file {folder}/passwords
 acl_file {folder}/acl
@@ -35,10 +37,33 @@ connection_messages false
 """
 
 
-def mosquitto_acl(config: Settings, patterns: list[str]) -> str:
-    """`patterns`: topics of devices that speak other formats."""
+def mosquitto_tls(config: Settings) -> str:
+    """A second listener, with TLS 1.2 or newer, if there is a certificate for it.
+
+    With an authority for clients it takes certificates alone: its name (CN) is then the user, `site/sensor`.
+    """
+    if not config.mqtt_tls_port:
+        return ""
+    lines = [f"listener {config.mqtt_tls_port} {config.host}", "tls_version tlsv1.2"]
+    lines += [f"certfile {readable(config.mqtt_server_cert)}", f"keyfile {readable(config.mqtt_server_key)}"]
+    if config.mqtt_client_ca is not None:
+        lines += [f"cafile {readable(config.mqtt_client_ca)}", "require_certificate true"]
+        lines += ["use_identity_as_username true"]
+    return "\n".join(lines) + "\n"
+
+
+def mosquitto_acl(config: Settings, patterns: list[str], devices: Mapping[str, list[str]] | None = None) -> str:
+    """`patterns`: topics of devices that speak other formats. `devices`: what each may write besides its own topics.
+
+    Weir's own account reads and writes all; a device writes three topics of its own and reads nothing.
+    """
     allowed = "".join(f"topic readwrite {pattern}\n" for pattern in ["weir/#", *patterns])
-    return f"user {config.mqtt_user}\n{allowed}topic read $SYS/#\n"
+    allowed += "".join(f"topic read {topic}\n" for topics in (devices or {}).values() for topic in topics)
+    own = f"user {config.mqtt_user}\n{allowed}topic read $SYS/#\n"
+    for name, topics in (devices or {}).items():
+        if topics:
+            own += f"user {name}\n" + "".join(f"topic write {topic}\n" for topic in topics)
+    return own + "".join(f"pattern write weir/%u/{leaf}\n" for leaf in ("birth", "data", "state"))
 
 
 def mosquitto_password(user: str, password: str, salt: bytes) -> str:

@@ -73,10 +73,14 @@ def admin_password(home: Path) -> str:
         raise SetupError(f"{home / 'env'} is missing or incomplete: run `weir up`") from None
 
 
-def _write(path: Path, values: dict[str, str]) -> None:
-    text = "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
-    beside = path.with_suffix(".new")
+def write_secret(path: Path, text: str) -> None:
+    """Readable by the owner alone, from its first byte on; never half written."""
+    beside = path.with_name(path.name + ".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     beside.replace(path)
+
+
+def _write(path: Path, values: dict[str, str]) -> None:
+    write_secret(path, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))

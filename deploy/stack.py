@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import getpass
-import os
-import secrets
 import subprocess
 import sys
 import time
@@ -15,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from deploy import conf, environment, health, jars, machine, migrations, postgres
+from deploy import conf, environment, health, jars, machine, migrations, mosquitto, postgres
 from deploy.conf import Program
 from deploy.supervision import Supervisor
 from stream_apps.decoders import devices
@@ -128,8 +125,8 @@ class Stack:
                 kafka = pool.submit(self._prepare_kafka, config)
                 where = pool.submit(postgres.initialise, config).result()
                 kafka.result()
-            self._prepare_mosquitto(config)
-            _write_secret(self.home / "valkey" / "valkey.conf", conf.valkey(config, self.home / "valkey"))
+            mosquitto.prepare(config)
+            environment.write_secret(self.home / "valkey" / "valkey.conf", conf.valkey(config, self.home / "valkey"))
         with step("supervisor is up"):
             self.supervisor.launch(conf.supervisor(self.programs(config, where), self.home, self.supervisor.socket))
         return config
@@ -176,14 +173,6 @@ class Stack:
         if done.returncode != 0:
             raise SetupError(f"Kafka could not format its storage: {(done.stderr or done.stdout).strip()[-300:]}")
 
-    def _prepare_mosquitto(self, config: Settings) -> None:
-        folder = self.home / "mosquitto"
-        user = "root" if os.geteuid() == 0 else getpass.getuser()  # Mosquitto uses it only as root
-        (folder / "mosquitto.conf").write_text(conf.mosquitto(config, folder, user))
-        line = conf.mosquitto_password(config.mqtt_user, config.mqtt_password, secrets.token_bytes(12))
-        _write_secret(folder / "passwords", line)
-        _write_secret(folder / "acl", conf.mosquitto_acl(config, [rule.pattern for rule in devices.rules(config)]))
-
     def _admin_dsn(self, config: Settings) -> str:
         password = environment.admin_password(self.home)
         return f"host={config.host} port={config.postgres_port} user=postgres dbname=postgres password={password}"
@@ -207,12 +196,6 @@ class Stack:
 
 def _spark_environment() -> dict[str, str]:
     return {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **_ONE_THREAD}
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 def _retry(action: Callable[[], None], seconds: float) -> None:

@@ -103,6 +103,10 @@ class Supervisor:
             if "NOT_RUNNING" not in fault.faultString:
                 raise
 
+    def signal(self, name: str, number: str) -> None:
+        """Send a running program a signal, such as `HUP`."""
+        self._rpc.signalProcess(name, number)
+
     def processes(self) -> list[Process]:
         """All programs, in the order of their priority."""
         restarts = self._restarts()
