@@ -13,6 +13,7 @@ import psycopg2
 import redis
 from redis.exceptions import RedisError
 
+from weir import connections
 from weir.settings import Settings
 
 Probe = Callable[[], str | None]
@@ -25,6 +26,22 @@ def listening(host: str, port: int) -> str | None:
             return None
     except OSError as error:
         return f"port {port} does not answer ({error})"
+
+
+def tls_trouble(config: Settings) -> str | None:
+    """Why the first broker and we do not get to an encrypted connection, if we should."""
+    context = connections.kafka_tls(config)
+    if context is None:
+        return None
+    host, port = config.kafka_first
+    try:
+        with (
+            socket.create_connection((host, port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return None
+    except OSError as error:
+        return connections.reason(error)
 
 
 def postgres(dsn: str) -> str | None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from yoyo import get_backend, read_migrations
 
+from deploy.health import listening, tls_trouble
 from weir import connections, topics
+from weir.errors import SetupError
 from weir.settings import Settings
 
 FOLDER = Path(__file__).parent / "sql"
@@ -36,8 +39,26 @@ def migrate(config: Settings) -> int:
 
 
 def create_topics(config: Settings) -> None:
-    """Make the topics that are missing. Workers never do: a topic made late is ignored for minutes."""
-    asyncio.run(_create_topics(config))
+    """Make the topics that are missing. Workers never do: a topic made late is ignored for minutes.
+
+    Raises `SetupError` when Kafka refuses our name or certificate, which no waiting mends.
+    """
+    try:
+        asyncio.run(_create_topics(config))
+    except KafkaError as error:
+        if config.kafka_security == "PLAINTEXT" or listening(*config.kafka_first):
+            raise
+        raise SetupError(_refused(config, error)) from error
+
+
+def _refused(config: Settings, error: KafkaError) -> str:
+    """aiokafka only says that it could not bootstrap: TLS is tried alone, to tell it from a wrong password."""
+    trouble = tls_trouble(config)
+    if trouble:
+        return f"Kafka at {config.kafka} does not get through TLS: {trouble}"
+    if connections.uses_sasl(config):
+        return f"Kafka at {config.kafka} refuses WEIR_KAFKA_USER={config.kafka_user}: check WEIR_KAFKA_PASSWORD"
+    return f"Kafka at {config.kafka} cannot be used: {error}"
 
 
 async def _create_topics(config: Settings) -> None:

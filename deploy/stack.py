@@ -28,7 +28,7 @@ START_S = 120
 #: Shows one step while it runs: `with step("Kafka"): ...`
 Step = Callable[[str], AbstractContextManager[None]]
 
-_KAFKA_JVM = (
+KAFKA_JVM = (
     "-Xms128m -Xmx384m -XX:+ExitOnOutOfMemoryError -XX:+UseSerialGC "
     "-XX:TieredStopAtLevel=1 -XX:MaxMetaspaceSize=128m -Xshare:auto"
 )
@@ -141,7 +141,7 @@ class Stack:
         database = (f"{where.binaries}/postgres", "-D", str(where.data))
         return [
             Program("mosquitto", (str(machine.mosquitto_path()), "-c", f"{self.home}/mosquitto/mosquitto.conf"), 10),
-            Program("kafka", (*self._kafka_java(config, _KAFKA_JVM), "kafka.Kafka", f"{kafka}/server.properties"), 10),
+            Program("kafka", (*self._kafka_java(config, KAFKA_JVM), "kafka.Kafka", f"{kafka}/server.properties"), 10),
             # SIGTERM would make Postgres wait for its clients to leave.
             Program("postgres", database, 10, user=where.user, stop_seconds=30, stop_signal="INT"),
             Program("valkey", (str(get_binary_path()), f"{self.home}/valkey/valkey.conf"), 10),
