@@ -74,12 +74,15 @@ def up(
     fleet: Annotated[bool, typer.Option(help="Run the simulated fleet and the recorded one.")] = True,
     only: Annotated[str, typer.Option(help="`servers`: Mosquitto, Kafka, Postgres and Valkey alone.")] = "",
     port_base: Annotated[int | None, typer.Option(help="Use this port and the eight after it.")] = None,
+    kafka: Annotated[str, typer.Option(help="`kraft`, or `zookeeper`: Kafka 3.9 with ZooKeeper.")] = "",
 ) -> None:
     """Start everything, wait until it is healthy, and show where the dashboard is."""
     if only not in ("", "servers"):
         raise SetupError(f"--only {only}: the only part that runs alone is `servers`")
+    if kafka not in ("", "kraft", "zookeeper"):
+        raise SetupError(f"--kafka {kafka}: it runs with `kraft` or with `zookeeper`")
     names = SERVERS if only else (*SERVERS, *WORKERS, *([FLEET] if fleet else []))
-    stack = Stack(_home(), port_base)
+    stack = Stack(_home(), port_base, kafka)
     started = time.monotonic()
     already = stack.running()
     if not console.is_terminal:

@@ -73,6 +73,27 @@ def mosquitto_password(user: str, password: str, salt: bytes) -> str:
     return f"{user}:$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
 
 
+#: What every Kafka of Weir is set to, whatever elects its controller. Tests hold the compose files to it.
+_KAFKA_COMMON = """offsets.topic.replication.factor={replicas}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={min_insync}
+transaction.state.log.num.partitions=4
+min.insync.replicas={min_insync}
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+message.max.bytes=3145728
+replica.fetch.max.bytes=3145728
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+def _kafka_common(config: Settings) -> str:
+    return _KAFKA_COMMON.format(replicas=config.kafka_replicas, min_insync=config.kafka_min_insync)
+
+
 def kafka(config: Settings, folder: Path) -> str:
     """One KRaft node. The session settings make it writable again 8-9 s after a kill -9 instead of 17-23 s."""
     return f"""process.roles=broker,controller
@@ -82,22 +103,40 @@ listeners=PLAINTEXT://{config.kafka},CONTROLLER://{config.host}:{config.kafka_co
 advertised.listeners=PLAINTEXT://{config.kafka}
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-message.max.bytes=3145728
-replica.fetch.max.bytes=3145728
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=16777216
+{_kafka_common(config)}"""
+
+
+def kafka_with_zookeeper(config: Settings, folder: Path) -> str:
+    """One node of Kafka 3.9 whose ZooKeeper listens where KRaft's controller would."""
+    return f"""broker.id=1
+listeners=PLAINTEXT://{config.kafka}
+advertised.listeners=PLAINTEXT://{config.kafka}
+zookeeper.connect={config.host}:{config.kafka_controller_port}
+zookeeper.session.timeout.ms=6000
+log.dirs={folder}/data
+{_kafka_common(config)}"""
+
+
+def zookeeper(config: Settings, folder: Path) -> str:
+    """One ZooKeeper. Without the admin server, which would listen on 8080 of every interface."""
+    return f"""dataDir={folder}
+clientPort={config.kafka_controller_port}
+clientPortAddress={config.host}
+admin.enableServer=false
+tickTime=2000
+autopurge.snapRetainCount=3
+autopurge.purgeInterval=24
 """
 
+
+#: Kafka 3.9 and ZooKeeper log through reload4j.
+RELOAD4J = """log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d %p %c: %m%n
+"""
 
 LOG4J = """rootLogger.level=warn
 rootLogger.appenderRef.out.ref=out
@@ -141,6 +180,12 @@ set-proc-title no
 maxmemory 256mb
 maxmemory-policy noeviction
 """
+
+
+def web_command(config: Settings) -> list[str]:
+    """gunicorn's arguments: threads, since each open page holds one, and as many processes as set."""
+    where = f"-b {config.host}:{config.web_port} --workers {config.web_workers}"
+    return ["web.wsgi:server", *f"{where} --worker-class gthread --threads 32 --no-control-socket".split()]
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def probes(config: Settings, dsn: str) -> dict[str, Probe]:
     return {
         "mosquitto": lambda: listening(*config.mqtt),
         "kafka": lambda: listening(*config.kafka_first),
+        "zookeeper": lambda: listening(config.host, config.kafka_controller_port),
         "postgres": lambda: postgres(dsn),
         "valkey": lambda: valkey(config),
         "bridge": lambda: healthz(config.host, config.bridge_port),

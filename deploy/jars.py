@@ -81,10 +81,14 @@ def _replace(folder: Path, work: Path) -> None:
     work.rename(folder)
 
 
+def has_zookeeper(folder: Path) -> bool:
+    return (folder / ZOOKEEPER_FOLDER / f"kafka_2.13-{KAFKA_WITH_ZOOKEEPER}.jar").exists()
+
+
 def fetch_zookeeper(folder: Path) -> Path:
     """Fetch Kafka 3.9 with ZooKeeper unless it is there, and return where it is. Raises `SetupError`."""
     target = folder / ZOOKEEPER_FOLDER
-    if (target / f"kafka_2.13-{KAFKA_WITH_ZOOKEEPER}.jar").exists():
+    if has_zookeeper(folder):
         return target
     work = folder.with_name(f"{folder.name}.zookeeper.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy import conf, jars
-from deploy.stack import KAFKA_JVM
+from deploy.broker import KAFKA_JVM
 from weir.settings import settings
 
 KAFKA_JARS = f"{settings().jars}/kafka/*"
