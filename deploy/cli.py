@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, migrations, status
+from deploy import accounts, anomalies, backup, migrations, status
 from deploy.benches import bench
 from deploy.device_commands import device
 from deploy.doctor import doctor
@@ -237,6 +237,8 @@ cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
 
 cli.command()(doctor)
+cli.command("backup")(backup.backup_command)
+cli.command("restore")(backup.restore_command)
 cli.add_typer(bench, name="bench")
 cli.add_typer(device, name="device")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
