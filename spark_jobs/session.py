@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from weir import connections, versions, windows
+from weir import connections, logs, versions, windows
 from weir.errors import SetupError
 from weir.settings import Settings
 
@@ -68,6 +68,7 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
 
 def start(config: Settings, folder: Path) -> SparkSession:
     """Start Spark. Raises `SetupError` when versions do not fit or, on Windows, Hadoop's helper is missing."""
+    logs.apply(config)
     windows.require_hadoop()
     versions.require_spark(config.jars)
     (folder / "tmp").mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from faust.types.auth import CredentialsT
 from faust.web import Request, Response, View, Web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from weir import connections
+from weir import connections, logs
 from weir.settings import Settings, settings
 
 #: Says what is wrong, in words, or None when all is well.
@@ -117,7 +117,7 @@ def _add_pages(app: WorkerApp) -> None:
 def run(app: WorkerApp) -> None:
     """Run the worker until a signal stops it. Faust logs warnings, Weir's own loggers say what they do."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logs.formatter(settings()))
     own = logging.getLogger("weir")
     own.setLevel(logging.INFO)
     own.addHandler(handler)
