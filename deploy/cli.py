@@ -23,6 +23,7 @@ from deploy import accounts, anomalies, backup, migrations, status
 from deploy.benches import bench
 from deploy.device_commands import device
 from deploy.doctor import doctor
+from deploy.scale import scale
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -237,6 +238,7 @@ cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
 
 cli.command()(doctor)
+cli.command()(scale)
 cli.command("backup")(backup.backup_command)
 cli.command("restore")(backup.restore_command)
 cli.add_typer(bench, name="bench")
