@@ -1,4 +1,4 @@
-"""What containers start with: `python -m deploy.container configure|migrate`.
+"""What containers start with: `python -m deploy.container configure|migrate|wait`.
 
 The servers' configuration is rendered by the same functions as the local stack's; what must differ in a container
 is listed here, setting by setting, and nowhere else.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import os
 import sys
+import time
 import uuid
 from pathlib import Path
+
+from aiokafka.errors import KafkaError
 
 from deploy import conf, migrations, mosquitto, postgres
 from deploy.environment import write_secret
@@ -100,6 +103,24 @@ def migrate(config: Settings) -> None:
             raise SetupError("Mosquitto does not take the bridge's session")
 
 
+def wait(config: Settings) -> None:
+    """Return when all topics are there. What Kafka answers meanwhile is said when it changes."""
+    said = ""
+    while True:
+        try:
+            missing = migrations.missing_topics(config)
+        except (KafkaError, OSError) as error:
+            now = f"Kafka does not answer: {error}"
+        else:
+            if not missing:
+                return
+            now = f"waiting for `migrate` to make {', '.join(sorted(missing))}"
+        if now != said:
+            print(f"weir: {now}", file=sys.stderr, flush=True)
+        said = now
+        time.sleep(2)
+
+
 def main(arguments: list[str]) -> None:
     """Entry point."""
     config = settings()
@@ -108,8 +129,10 @@ def main(arguments: list[str]) -> None:
         configure(config, ROOT, owner)
     elif arguments == ["migrate"]:
         migrate(config)
+    elif arguments == ["wait"]:
+        wait(config)
     else:
-        raise SystemExit("usage: python -m deploy.container configure|migrate")
+        raise SystemExit("usage: python -m deploy.container configure|migrate|wait")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,20 @@ def _refused(config: Settings, error: KafkaError) -> str:
     return f"Kafka at {config.kafka} cannot be used: {error}"
 
 
+def missing_topics(config: Settings) -> set[str]:
+    """Those of Weir's topics that are not there yet. Raises `KafkaError` or `OSError` while Kafka is away."""
+    return asyncio.run(_missing_topics(config))
+
+
+async def _missing_topics(config: Settings) -> set[str]:
+    admin = AIOKafkaAdminClient(**connections.aiokafka(config))
+    await admin.start()
+    try:
+        return set(topics.ALL) - set(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
 async def _create_topics(config: Settings) -> None:
     admin = AIOKafkaAdminClient(**connections.aiokafka(config))
     await admin.start()
