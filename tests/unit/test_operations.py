@@ -76,14 +76,6 @@ def test_the_run_book_has_a_cause_and_a_cure_for_every_alert() -> None:
         assert "*Cure*:" in section, name
 
 
-def test_alert_rules_ask_for_metrics_that_workers_export() -> None:
-    text = (ROOT / "deploy" / "monitoring" / "alerts.yml").read_text()
-    asked = {re.sub(r"_(total|bucket)$", "", name) for name in re.findall(r"\bweir_\w+", text)}
-    code = "".join(path.read_text() for path in (ROOT / "stream_apps").glob("*.py"))
-    assert asked
-    assert {name for name in asked if f'"{name}"' not in code} == set()
-
-
 def test_a_json_log_line_is_one_object_whatever_is_logged() -> None:
     handler = logs.formatter(Settings(log_format="json"))
     try:
