@@ -1,5 +1,5 @@
 # make up: everything runs. make test: everything is tested. Both set up what they need first.
-.PHONY: up down test lint bench setup jars
+.PHONY: up down test lint bench setup jars audit
 .DEFAULT_GOAL := up
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -30,6 +30,12 @@ bench: setup
 	@$(MAKE) --no-print-directory jars
 	@$(BIN)/weir up --detach
 	@$(BIN)/weir bench pipeline
+
+# Known vulnerabilities of what is pinned, and build/bom.json. Exit code 2: no advisory service could be reached.
+audit: setup
+	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
+		.venv-audit/bin/python -m pip install -q --disable-pip-version-check pip-audit cyclonedx-bom; }
+	@.venv-audit/bin/python -m deploy.audit
 
 jars:
 	@$(BIN)/python -m deploy.jars

@@ -19,8 +19,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, environment, machine, migrations, status, storage
+from deploy import accounts, anomalies, backup, migrations, status, storage
 from deploy.benches import bench
+from deploy.device_commands import device
+from deploy.doctor import doctor
+from deploy.scale import scale
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -72,12 +75,15 @@ def up(
     fleet: Annotated[bool, typer.Option(help="Run the simulated fleet and the recorded one.")] = True,
     only: Annotated[str, typer.Option(help="`servers`: Mosquitto, Kafka, Postgres and Valkey alone.")] = "",
     port_base: Annotated[int | None, typer.Option(help="Use this port and the eight after it.")] = None,
+    kafka: Annotated[str, typer.Option(help="`kraft`, or `zookeeper`: Kafka 3.9 with ZooKeeper.")] = "",
 ) -> None:
     """Start everything, wait until it is healthy, and show where the dashboard is."""
     if only not in ("", "servers"):
         raise SetupError(f"--only {only}: the only part that runs alone is `servers`")
+    if kafka not in ("", "kraft", "zookeeper"):
+        raise SetupError(f"--kafka {kafka}: it runs with `kraft` or with `zookeeper`")
     names = SERVERS if only else (*SERVERS, *WORKERS, *([FLEET] if fleet else []))
-    stack = Stack(_home(), port_base)
+    stack = Stack(_home(), port_base, kafka)
     started = time.monotonic()
     already = stack.running()
     if not console.is_terminal:
@@ -173,22 +179,6 @@ def logs(name: str, follow: Annotated[bool, typer.Option("--follow", "-f")] = Fa
 
 
 @cli.command()
-def doctor() -> None:
-    """Check what this machine must offer, and say how to mend what is missing."""
-    config = settings()
-    checks = machine.needed(config)
-    if not Stack(config.home).running():
-        checks += [machine.port(config, name) for name in environment.PORTS]
-    for check in checks:
-        sign = "[red]✗[/red]" if check.mend else "[green]✓[/green]"
-        console.print(
-            f"{sign} {check.name}: {check.found}" + (f" → {check.mend}" if check.mend else ""), soft_wrap=True
-        )
-    if any(check.mend for check in checks):
-        raise typer.Exit(1)
-
-
-@cli.command()
 def migrate() -> None:
     """Apply the database migrations that are due, and make missing topics."""
     config = settings()
@@ -248,7 +238,12 @@ cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
 cli.command("storage")(storage.storage)
 
+cli.command()(doctor)
+cli.command()(scale)
+cli.command("backup")(backup.backup_command)
+cli.command("restore")(backup.restore_command)
 cli.add_typer(bench, name="bench")
+cli.add_typer(device, name="device")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
 

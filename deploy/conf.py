@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weir.settings import Settings
+from weir.setup import readable
 
 
 def mosquitto(config: Settings, folder: Path, user: str) -> str:
     """Nothing dropped, nothing forgotten for longer than 5 s. Sources: mosquitto.conf(5)."""
     return f"""listener {config.mqtt_port} {config.host}
-user {user}
+{mosquitto_tls(config)}user {user}
 allow_anonymous false
 password_file {folder}/passwords
 acl_file {folder}/acl
@@ -35,10 +37,33 @@ connection_messages false
 """
 
 
-def mosquitto_acl(config: Settings, patterns: list[str]) -> str:
-    """`patterns`: topics of devices that speak other formats."""
+def mosquitto_tls(config: Settings) -> str:
+    """A second listener, with TLS 1.2 or newer, if there is a certificate for it.
+
+    With an authority for clients it takes certificates alone: its name (CN) is then the user, `site/sensor`.
+    """
+    if not config.mqtt_tls_port:
+        return ""
+    lines = [f"listener {config.mqtt_tls_port} {config.host}", "tls_version tlsv1.2"]
+    lines += [f"certfile {readable(config.mqtt_server_cert)}", f"keyfile {readable(config.mqtt_server_key)}"]
+    if config.mqtt_client_ca is not None:
+        lines += [f"cafile {readable(config.mqtt_client_ca)}", "require_certificate true"]
+        lines += ["use_identity_as_username true"]
+    return "\n".join(lines) + "\n"
+
+
+def mosquitto_acl(config: Settings, patterns: list[str], devices: Mapping[str, list[str]] | None = None) -> str:
+    """`patterns`: topics of devices that speak other formats. `devices`: what each may write besides its own topics.
+
+    Weir's own account reads and writes all; a device writes three topics of its own and reads nothing.
+    """
     allowed = "".join(f"topic readwrite {pattern}\n" for pattern in ["weir/#", *patterns])
-    return f"user {config.mqtt_user}\n{allowed}topic read $SYS/#\n"
+    allowed += "".join(f"topic read {topic}\n" for topics in (devices or {}).values() for topic in topics)
+    own = f"user {config.mqtt_user}\n{allowed}topic read $SYS/#\n"
+    for name, topics in (devices or {}).items():
+        if topics:
+            own += f"user {name}\n" + "".join(f"topic write {topic}\n" for topic in topics)
+    return own + "".join(f"pattern write weir/%u/{leaf}\n" for leaf in ("birth", "data", "state"))
 
 
 def mosquitto_password(user: str, password: str, salt: bytes) -> str:
@@ -46,6 +71,27 @@ def mosquitto_password(user: str, password: str, salt: bytes) -> str:
     iterations = 20_000
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations)
     return f"{user}:$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+
+
+#: What every Kafka of Weir is set to, whatever elects its controller. Tests hold the compose files to it.
+_KAFKA_COMMON = """offsets.topic.replication.factor={replicas}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={min_insync}
+transaction.state.log.num.partitions=4
+min.insync.replicas={min_insync}
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+message.max.bytes=3145728
+replica.fetch.max.bytes=3145728
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+def _kafka_common(config: Settings) -> str:
+    return _KAFKA_COMMON.format(replicas=config.kafka_replicas, min_insync=config.kafka_min_insync)
 
 
 def kafka(config: Settings, folder: Path) -> str:
@@ -57,22 +103,40 @@ listeners=PLAINTEXT://{config.kafka},CONTROLLER://{config.host}:{config.kafka_co
 advertised.listeners=PLAINTEXT://{config.kafka}
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-message.max.bytes=3145728
-replica.fetch.max.bytes=3145728
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=16777216
+{_kafka_common(config)}"""
+
+
+def kafka_with_zookeeper(config: Settings, folder: Path) -> str:
+    """One node of Kafka 3.9 whose ZooKeeper listens where KRaft's controller would."""
+    return f"""broker.id=1
+listeners=PLAINTEXT://{config.kafka}
+advertised.listeners=PLAINTEXT://{config.kafka}
+zookeeper.connect={config.host}:{config.kafka_controller_port}
+zookeeper.session.timeout.ms=6000
+log.dirs={folder}/data
+{_kafka_common(config)}"""
+
+
+def zookeeper(config: Settings, folder: Path) -> str:
+    """One ZooKeeper. Without the admin server, which would listen on 8080 of every interface."""
+    return f"""dataDir={folder}
+clientPort={config.kafka_controller_port}
+clientPortAddress={config.host}
+admin.enableServer=false
+tickTime=2000
+autopurge.snapRetainCount=3
+autopurge.purgeInterval=24
 """
 
+
+#: Kafka 3.9 and ZooKeeper log through reload4j.
+RELOAD4J = """log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d %p %c: %m%n
+"""
 
 LOG4J = """rootLogger.level=warn
 rootLogger.appenderRef.out.ref=out
@@ -116,6 +180,12 @@ set-proc-title no
 maxmemory 256mb
 maxmemory-policy noeviction
 """
+
+
+def web_command(config: Settings) -> list[str]:
+    """gunicorn's arguments: threads, since each open page holds one, and as many processes as set."""
+    where = f"-b {config.host}:{config.web_port} --workers {config.web_workers}"
+    return ["web.wsgi:server", *f"{where} --worker-class gthread --threads 32 --no-control-socket".split()]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from weir.errors import SetupError
 from weir.settings import Settings, settings
+from weir.setup import require_secret
 
 #: In the order in which `--port-base N` deals them out: N, N+1, ...
 PORTS = (
@@ -21,7 +22,7 @@ PORTS = (
     "detector_port",
     "alerts_port",
 )
-_SECRETS = (
+SECRETS = (
     "WEIR_MQTT_PASSWORD",
     "WEIR_REDIS_PASSWORD",
     "WEIR_POSTGRES_PASSWORD",
@@ -39,7 +40,7 @@ def read(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
-def prepare(home: Path, port_base: int | None) -> Settings:
+def prepare(home: Path, port_base: int | None, kafka: str = "") -> Settings:
     """Write `<home>/env` with what is missing in it, and return the settings of this installation.
 
     What the environment sets (`WEIR_...`) or `port_base` says overrides what was written before.
@@ -51,8 +52,10 @@ def prepare(home: Path, port_base: int | None) -> Settings:
     values |= {name: value for name, value in os.environ.items() if name in known}
     if port_base is not None:
         values |= {f"WEIR_{name.upper()}": str(port_base + i) for i, name in enumerate(PORTS)}
+    if kafka:
+        values["WEIR_KAFKA_MODE"] = kafka
     values.setdefault("WEIR_MQTT_USER", "weir")
-    for name in _SECRETS:
+    for name in SECRETS:
         values.setdefault(name, secrets.token_urlsafe(24))
     _write(path, values)
     return current(home)
@@ -67,16 +70,25 @@ def current(home: Path) -> Settings:
 
 def admin_password(home: Path) -> str:
     """The password of Postgres' superuser, used only to create roles."""
+    given = settings().secrets
+    if given is not None:
+        file = given / "WEIR_POSTGRES_ADMIN_PASSWORD"
+        require_secret(given, file.name, file.read_text().strip() if file.exists() else "")
+        return file.read_text().strip()
     try:
         return read(home / "env")["WEIR_POSTGRES_ADMIN_PASSWORD"]
     except KeyError:
         raise SetupError(f"{home / 'env'} is missing or incomplete: run `weir up`") from None
 
 
-def _write(path: Path, values: dict[str, str]) -> None:
-    text = "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
-    beside = path.with_suffix(".new")
+def write_secret(path: Path, text: str) -> None:
+    """Readable by the owner alone, from its first byte on; never half written."""
+    beside = path.with_name(path.name + ".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     beside.replace(path)
+
+
+def _write(path: Path, values: dict[str, str]) -> None:
+    write_secret(path, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))

@@ -14,6 +14,7 @@ import psycopg2
 import redis
 from redis.exceptions import RedisError
 
+from weir import connections
 from weir.settings import Settings
 
 Probe = Callable[[], str | None]
@@ -28,6 +29,22 @@ def listening(host: str, port: int) -> str | None:
             return None
     except OSError as error:
         return f"port {port} does not answer ({error})"
+
+
+def tls_trouble(config: Settings) -> str | None:
+    """Why the first broker and we do not get to an encrypted connection, if we should."""
+    context = connections.kafka_tls(config)
+    if context is None:
+        return None
+    host, port = config.kafka_first
+    try:
+        with (
+            socket.create_connection((host, port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return None
+    except OSError as error:
+        return connections.reason(error)
 
 
 def postgres(dsn: str) -> str | None:
@@ -74,8 +91,9 @@ def heartbeat(path: Path, most_s: float) -> str | None:
 def probes(config: Settings, dsn: str) -> dict[str, Probe]:
     """The probe of each component that has one, by its name."""
     return {
-        "mosquitto": lambda: listening(config.host, config.mqtt_port),
-        "kafka": lambda: listening(config.host, config.kafka_port),
+        "mosquitto": lambda: listening(*config.mqtt),
+        "kafka": lambda: listening(*config.kafka_first),
+        "zookeeper": lambda: listening(config.host, config.kafka_controller_port),
         "postgres": lambda: postgres(dsn),
         "valkey": lambda: valkey(config),
         "bridge": lambda: healthz(config.host, config.bridge_port),

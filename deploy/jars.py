@@ -18,11 +18,10 @@ import pyspark
 
 from weir.errors import SetupError
 from weir.settings import settings
+from weir.versions import CONNECTOR, KAFKA, KAFKA_WITH_ZOOKEEPER, SLF4J_BINDING, SLF4J_RELOAD4J
 
-KAFKA = "4.3.1"
-#: Kafka logs through SLF4J 1 and brings Log4j 2: this binds them.
-SLF4J_BINDING = "2.25.1"
-CONNECTOR = pyspark.__version__
+#: Beside the others, fetched only when somebody runs Kafka with ZooKeeper.
+ZOOKEEPER_FOLDER = "kafka-zookeeper"
 #: Of the connector's dependencies, what pyspark does not ship itself.
 SPARK_JARS = ("spark-sql-kafka-0-10_2.13", "spark-token-provider-kafka-0-10_2.13", "kafka-clients", "commons-pool2")
 
@@ -32,6 +31,13 @@ _IVY = f"""<ivy-module version="2.0"><info organisation="weir" module="jars"/>
 <dependency org="org.apache.kafka" name="kafka_2.13" rev="{KAFKA}" conf="kafka->default"/>
 <dependency org="org.apache.logging.log4j" name="log4j-slf4j-impl" rev="{SLF4J_BINDING}" conf="kafka->default"/>
 <dependency org="org.apache.spark" name="spark-sql-kafka-0-10_2.13" rev="{CONNECTOR}" conf="spark->default"/>
+</dependencies></ivy-module>
+"""
+_IVY_ZOOKEEPER = f"""<ivy-module version="2.0"><info organisation="weir" module="zookeeper"/>
+<configurations><conf name="{ZOOKEEPER_FOLDER}"/></configurations>
+<dependencies>
+<dependency org="org.apache.kafka" name="kafka_2.13" rev="{KAFKA_WITH_ZOOKEEPER}" conf="{ZOOKEEPER_FOLDER}->default"/>
+<dependency org="org.slf4j" name="slf4j-reload4j" rev="{SLF4J_RELOAD4J}" conf="{ZOOKEEPER_FOLDER}->default"/>
 </dependencies></ivy-module>
 """
 
@@ -55,16 +61,46 @@ def fetch(folder: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        _retrieve(work)
+        _retrieve(work, _IVY, ["kafka", "spark"])
         for jar in (work / "spark").iterdir():
             if not jar.name.startswith(SPARK_JARS):
                 jar.unlink()
         (work / "versions.json").write_text(json.dumps(wanted()))
         if present(folder) != wanted():
-            shutil.rmtree(folder, ignore_errors=True)
-            work.rename(folder)
+            _replace(folder, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _replace(folder: Path, work: Path) -> None:
+    """Put `work` in the place of `folder`; what a site fetched besides stays."""
+    besides = folder / ZOOKEEPER_FOLDER
+    if besides.exists():
+        besides.rename(work / ZOOKEEPER_FOLDER)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+
+
+def has_zookeeper(folder: Path) -> bool:
+    return (folder / ZOOKEEPER_FOLDER / f"kafka_2.13-{KAFKA_WITH_ZOOKEEPER}.jar").exists()
+
+
+def fetch_zookeeper(folder: Path) -> Path:
+    """Fetch Kafka 3.9 with ZooKeeper unless it is there, and return where it is. Raises `SetupError`."""
+    target = folder / ZOOKEEPER_FOLDER
+    if has_zookeeper(folder):
+        return target
+    work = folder.with_name(f"{folder.name}.zookeeper.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        _retrieve(work, _IVY_ZOOKEEPER, [ZOOKEEPER_FOLDER])
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        (work / ZOOKEEPER_FOLDER).rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
 
 
 def ivy_settings(user_home: Path, mirror: str | None, work: Path) -> Path:
@@ -95,15 +131,15 @@ def maven_mirror(path: Path) -> str | None:
     return None
 
 
-def _retrieve(work: Path) -> None:
+def _retrieve(work: Path, wanted: str, confs: list[str]) -> None:
     ivy = next(Path(pyspark.__file__).parent.glob("jars/ivy-*.jar"))
-    (work / "ivy.xml").write_text(_IVY)
+    (work / "ivy.xml").write_text(wanted)
     settings_file = ivy_settings(Path.home(), os.environ.get("WEIR_MAVEN_MIRROR"), work)
     command = ["java", "-jar", str(ivy), "-settings", str(settings_file), "-ivy", str(work / "ivy.xml")]
-    command += ["-confs", "kafka", "spark", "-types", "jar", "bundle"]
+    command += ["-confs", *confs, "-types", "jar", "bundle"]
     command += ["-retrieve", f"{work}/[conf]/[artifact]-[revision].[ext]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not (work / "kafka").exists() or not (work / "spark").exists():
+    if done.returncode != 0 or not all((work / conf).exists() for conf in confs):
         log = folder_log(work)
         log.write_text(done.stdout + done.stderr)
         raise SetupError(

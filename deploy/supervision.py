@@ -18,8 +18,8 @@ from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
+from weir import windows
 from weir.errors import SetupError
 
 
@@ -36,6 +36,7 @@ class Process:
 
 def socket_path(home: Path) -> Path:
     """In a short folder only we may enter: a Unix socket's path may have 107 bytes at most."""
+    windows.require_posix()
     name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"weir-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -53,6 +54,8 @@ class Supervisor:
 
     @property
     def _rpc(self) -> Any:
+        from supervisor.xmlrpc import SupervisorTransport  # it needs POSIX, and this module must import anywhere
+
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
         return ServerProxy("http://127.0.0.1", transport).supervisor
 
@@ -99,6 +102,10 @@ class Supervisor:
         except Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise
+
+    def signal(self, name: str, number: str) -> None:
+        """Send a running program a signal, such as `HUP`."""
+        self._rpc.signalProcess(name, number)
 
     def processes(self) -> list[Process]:
         """All programs, in the order of their priority."""

@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from weir.connections import secure_mqtt
 from weir.settings import Settings
 from weir.topics import mqtt_topic
 
@@ -42,8 +43,7 @@ class Publisher:
         # As many as may be unacknowledged: what paho queues beyond its own limit, newer messages overtake.
         self._client.max_inflight_messages_set(MAX_UNACKNOWLEDGED)
         self._client.reconnect_delay_set(1, 10)
-        if config.mqtt_user:
-            self._client.username_pw_set(config.mqtt_user, config.mqtt_password)
+        secure_mqtt(self._client, config, log.error)
         if sensors:
             self._client.will_set(mqtt_topic(*sensors[0], "state"), b"lost", qos=1, retain=True)
         self._client.on_connect = self._on_connect
@@ -51,7 +51,7 @@ class Publisher:
         self._client.on_publish = self._on_publish
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
-        self._client.connect_async(config.host, config.mqtt_port, clean_start=False, properties=properties)
+        self._client.connect_async(*config.mqtt, clean_start=False, properties=properties)
         self._client.loop_start()
 
     def birth(self, site: str, sensor: str, birth: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from weir import connections, logs, versions, windows
 from weir.errors import SetupError
 from weir.settings import Settings
 
@@ -42,7 +43,7 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
         "spark.app.name": "weir",
         "spark.master": config.spark_master,
         "spark.driver.memory": config.spark_memory,
-        "spark.driver.host": config.host,
+        "spark.driver.host": config.spark_driver_host or config.host,
         "spark.driver.bindAddress": config.host,
         # In one process the class path will do; a cluster's executors have to be sent the jars.
         "spark.driver.extraClassPath" if local else "spark.jars": (":" if local else ",").join(jars),
@@ -61,11 +62,15 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
         "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
         "spark.sql.streaming.stopTimeout": "4s",
         "spark.sql.streaming.metricsEnabled": "false",
+        **dict(pair.split("=", 1) for pair in config.spark_conf.split()),
     }
 
 
 def start(config: Settings, folder: Path) -> SparkSession:
-    """Start Spark. Raises `SetupError` when the connector is missing."""
+    """Start Spark. Raises `SetupError` when versions do not fit or, on Windows, Hadoop's helper is missing."""
+    logs.apply(config)
+    windows.require_hadoop()
+    versions.require_spark(config.jars)
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     (folder / "log4j2.properties").write_text(_LOG4J)
     # Only the environment reaches a gateway that Python itself starts.
@@ -91,7 +96,7 @@ def kafka(
     """
     source = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", config.kafka)
+        .options(**{f"kafka.{name}": value for name, value in connections.java_kafka(config).items()})
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", "earliest")
         .option("maxOffsetsPerTrigger", most)

@@ -13,9 +13,10 @@ from redis.exceptions import RedisError
 
 from stream_apps.book import EVERYWHERE
 from stream_apps.lifecycle import Lifecycle
-from weir import keys, topics
+from weir import connections, keys, topics
 from weir.events import Alert
 from weir.readings import encode
+from weir.settings import Settings
 
 log = logging.getLogger("weir.alerts")
 
@@ -110,9 +111,9 @@ class AlertView:
         self._down = self._dirty = True
 
 
-async def past_alerts(servers: str) -> AsyncIterator[Alert]:
+async def past_alerts(config: Settings) -> AsyncIterator[Alert]:
     """Every record of the `alerts` topic as it stands now, oldest first within each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**connections.aiokafka(config), enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(topics.ALERTS, p) for p in consumer.partitions_for_topic(topics.ALERTS) or ()]

@@ -156,7 +156,7 @@ async def _load() -> None:
         except ValueError as error:
             log.warning("the snapshot cannot be used (%s): rebuilding from the topic", error)
     count = 0
-    async for alert in past_alerts(config.kafka):
+    async for alert in past_alerts(config):
         desk.life.restore(alert)
         count += 1
     log.info("%d alerts live; %d records read back from the topic", len(desk.life.live()), count)

@@ -10,10 +10,12 @@ from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
+from faust.types.auth import CredentialsT
 from faust.web import Request, Response, View, Web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from weir.settings import settings
+from weir import connections, logs
+from weir.settings import Settings, settings
 
 #: Says what is wrong, in words, or None when all is well.
 Check = Callable[[], str | None]
@@ -56,7 +58,8 @@ def make_app(name: str, web_port: int, consumer: type[driver.Consumer] | None = 
     config = settings()
     app = WorkerApp(
         f"weir-{name}",
-        broker=f"kafka://{config.kafka}",
+        broker=[f"kafka://{server}" for server in config.kafka.split(",")],
+        broker_credentials=_credentials(config),
         datadir=config.home / "faust" / name,
         store="memory://",
         key_serializer="raw",
@@ -83,6 +86,20 @@ def make_app(name: str, web_port: int, consumer: type[driver.Consumer] | None = 
     return app
 
 
+def _credentials(config: Settings) -> CredentialsT | None:
+    """Faust's form of the TLS and SASL settings."""
+    context = connections.kafka_tls(config)
+    if not connections.uses_sasl(config):
+        return faust.SSLCredentials(context) if context else None
+    given = connections.aiokafka(config)
+    return faust.SASLCredentials(
+        username=given["sasl_plain_username"],
+        password=given["sasl_plain_password"],
+        mechanism=config.kafka_mechanism,
+        ssl_context=context,
+    )
+
+
 def _add_pages(app: WorkerApp) -> None:
     @app.page("/healthz")
     class Health(View):
@@ -100,7 +117,7 @@ def _add_pages(app: WorkerApp) -> None:
 def run(app: WorkerApp) -> None:
     """Run the worker until a signal stops it. Faust logs warnings, Weir's own loggers say what they do."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logs.formatter(settings()))
     own = logging.getLogger("weir")
     own.setLevel(logging.INFO)
     own.addHandler(handler)

@@ -18,6 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stream_apps.ack import AckWindow, Token
 from stream_apps.bridge_core import Message
+from weir.connections import secure_mqtt
 from weir.settings import Settings
 from weir.topics import MQTT_ROOT, MQTT_SUBSCRIPTION
 
@@ -68,7 +69,7 @@ class MqttSource:
     def start(self) -> None:
         """Connect and keep connecting, with back-off, until `stop`."""
         self._client.connect_async(
-            self._config.host, self._config.mqtt_port, keepalive=60, clean_start=False,
+            *self._config.mqtt, keepalive=60, clean_start=False,
             properties=_session_properties(),
         )  # fmt: skip
         self._client.loop_start()
@@ -131,8 +132,7 @@ class MqttSource:
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
-        if self._config.mqtt_user:
-            client.username_pw_set(self._config.mqtt_user, self._config.mqtt_password)
+        secure_mqtt(client, self._config, log.error)
         client.reconnect_delay_set(1, 10)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -186,11 +186,11 @@ def make_session(config: Settings, shard: int, foreign: list[str], wait_s: float
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=_client_id(shard), protocol=mqtt.MQTTv5, manual_ack=True
     )
-    client.username_pw_set(config.mqtt_user or None, config.mqtt_password or None)
+    secure_mqtt(client, config, log.error)
     client.on_subscribe = lambda *_: subscribed.set()
     filters = [MQTT_SUBSCRIPTION, *(foreign if shard == 0 else [])]
     try:
-        client.connect(config.host, config.mqtt_port, clean_start=False, properties=_session_properties())
+        client.connect(*config.mqtt, clean_start=False, properties=_session_properties())
     except OSError:
         return False
     client.loop_start()

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
 from stream_apps.notices import Message, Outbox
-from weir import topics
+from weir import connections, topics
 from weir.events import Alert
 from weir.settings import Settings
 
@@ -30,7 +30,7 @@ class Notifier:
     """Reads `alerts` in a consumer group of its own: what was not told before a crash is told after it."""
 
     def __init__(self, config: Settings) -> None:
-        self._kafka = config.kafka
+        self._kafka = connections.aiokafka(config)
         self._urls = config.notify.split()
         self._outbox = Outbox(config.notify_severity)
         self._stop = asyncio.Event()
@@ -51,7 +51,7 @@ class Notifier:
     async def _run(self) -> None:
         sender = self._sender()
         consumer = AIOKafkaConsumer(
-            topics.ALERTS, bootstrap_servers=self._kafka, group_id=GROUP, enable_auto_commit=False,
+            topics.ALERTS, **self._kafka, group_id=GROUP, enable_auto_commit=False,
             auto_offset_reset="latest",
         )  # fmt: skip
         await consumer.start()

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from weir import connections
 from weir.errors import WeirError
 from weir.events import AlertCommand
 from weir.readings import encode
@@ -44,8 +45,8 @@ def command(id: str, verb: str, by: str, at: int, text: str = "", until: int = 0
 class Commands:
     """Sends from any thread through one event loop of its own."""
 
-    def __init__(self, servers: str) -> None:
-        self._servers = servers
+    def __init__(self, kafka: dict[str, Any]) -> None:
+        self._kafka = kafka
         self._producer: Any = None
         self._starting: asyncio.Lock | None = None
         self._loop = asyncio.new_event_loop()
@@ -69,9 +70,7 @@ class Commands:
         self._starting = self._starting or asyncio.Lock()
         async with self._starting:
             if self._producer is None:
-                made = AIOKafkaProducer(
-                    bootstrap_servers=self._servers, acks="all", enable_idempotence=True, request_timeout_ms=5000
-                )
+                made = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True, request_timeout_ms=5000)
                 try:
                     await made.start()
                 except BaseException:
@@ -90,5 +89,5 @@ def commands() -> Commands:
     global _commands
     with _making:
         if _commands is None:
-            _commands = Commands(settings().kafka)
+            _commands = Commands(connections.aiokafka(settings()))
         return _commands

@@ -71,11 +71,11 @@ def _postgres() -> str:
 def _ask() -> list[Health]:
     config = settings()
     checks = {
-        ("Mosquitto", "takes readings"): lambda: _listens(config.host, config.mqtt_port),
-        ("Bridge", "MQTT to Kafka"): lambda: _healthz(config.host, config.bridge_port),
-        ("Kafka", "keeps the streams"): lambda: _listens(config.host, config.kafka_port),
-        ("Detector", "flags readings"): lambda: _healthz(config.host, config.detector_port),
-        ("Alerts", "flags to alerts"): lambda: _healthz(config.host, config.alerts_port),
+        ("Mosquitto", "takes readings"): lambda: _listens(*config.mqtt),
+        ("Bridge", "MQTT to Kafka"): lambda: _healthz(config.bridge_host or config.host, config.bridge_port),
+        ("Kafka", "keeps the streams"): lambda: _listens(*config.kafka_first),
+        ("Detector", "flags readings"): lambda: _healthz(config.detector_host or config.host, config.detector_port),
+        ("Alerts", "flags to alerts"): lambda: _healthz(config.alerts_host or config.host, config.alerts_port),
         ("Redis", "latest values"): lambda: "" if feed().down_since is None else "does not answer",
         ("Spark", "archive and rollups"): lambda: _spark(config),
         ("Postgres", "every reading"): _postgres,

@@ -88,7 +88,7 @@ def store() -> Store:
     global _store
     with _making:
         if _store is None:
-            _store = Store(settings().dsn("reader"))
+            _store = Store(settings().dsn("reader", replica=True))
         return _store
 
 

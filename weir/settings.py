@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from weir import setup
 
 
 class Settings(BaseSettings):
@@ -25,6 +30,53 @@ class Settings(BaseSettings):
     bridge_port: int = 6066
     detector_port: int = 6067
     alerts_port: int = 6068
+
+    # Where the servers are when they are not on `host`, which is where our own processes listen (docs/security.md).
+    mqtt_host: str = ""
+    bridge_host: str = ""
+    detector_host: str = ""
+    alerts_host: str = ""
+    postgres_host: str = ""
+    redis_host: str = ""
+    #: Kafka's brokers, `host:port,host:port`.
+    kafka_servers: str = ""
+    #: A read-only copy of Postgres that the dashboard asks; none when empty.
+    postgres_read_host: str = ""
+    postgres_read_port: int = 0
+    #: A folder of files named as the settings they hold (`WEIR_MQTT_PASSWORD`), as Docker and Kubernetes give secrets.
+    secrets: Path | None = None
+
+    # TLS: certificates are PEM files. A `_ca` turns it on, `_cert` and `_key` say who we are.
+    mqtt_ca: Path | None = None
+    mqtt_cert: Path | None = None
+    mqtt_key: Path | None = None
+    #: Mosquitto's own TLS listener, made by `weir up` when there is a certificate for it. 0: none.
+    mqtt_tls_port: int = 0
+    mqtt_server_cert: Path | None = None
+    mqtt_server_key: Path | None = None
+    #: Whoever shows a certificate of this authority need not show a password: its name is the certificate's.
+    mqtt_client_ca: Path | None = None
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_user: str = ""
+    kafka_password: str = ""
+    kafka_ca: Path | None = None
+    kafka_cert: Path | None = None
+    kafka_key: Path | None = None
+    postgres_sslmode: Literal["", "disable", "prefer", "require", "verify-ca", "verify-full"] = ""
+    postgres_ca: Path | None = None
+    redis_tls: bool = False
+    redis_ca: Path | None = None
+
+    #: How many brokers hold each record, and how many of them must have it before it counts as kept.
+    kafka_replicas: int = 1
+    kafka_min_insync: int = 1
+    #: `kraft`, or `zookeeper` for Kafka 3.9 with ZooKeeper (docs/operations.md).
+    kafka_mode: Literal["kraft", "zookeeper"] = "kraft"
+    #: `text` or `json`: one object a line.
+    log_format: Literal["text", "json"] = "text"
+    #: Processes of the dashboard.
+    web_workers: int = 1
 
     mqtt_user: str = ""
     mqtt_password: str = ""
@@ -57,6 +109,10 @@ class Settings(BaseSettings):
     compact_after: str = "24h"
     spark_master: str = "local[2]"
     spark_memory: str = "512m"
+    #: Under which name executors on other machines reach the driver; empty: `host`.
+    spark_driver_host: str = ""
+    #: More of Spark's own settings, `name=value` separated by blanks (docs/scaling.md).
+    spark_conf: str = ""
     refresh_s: int = 5
     silent_after_s: int = 180
     #: A JSON list of rules: topics of devices that speak other formats (docs/devices.md). Default: <home>/devices.json.
@@ -90,26 +146,55 @@ class Settings(BaseSettings):
 
     @property
     def kafka(self) -> str:
-        return f"{self.host}:{self.kafka_port}"
+        return self.kafka_servers or f"{self.host}:{self.kafka_port}"
 
-    def dsn(self, role: str = "writer") -> str:
-        """A libpq connection string for the `writer`, `reader` or `migrator` role. Holds a secret: never print it."""
-        user, password = {
-            "writer": (self.postgres_user, self.postgres_password),
-            "reader": (self.postgres_reader, self.postgres_reader_password),
-            "migrator": (self.postgres_migrator, self.postgres_migrator_password),
+    @property
+    def kafka_first(self) -> tuple[str, int]:
+        """Host and port of the first broker."""
+        host, _, port = self.kafka.split(",")[0].rpartition(":")
+        return host, int(port)
+
+    @property
+    def mqtt(self) -> tuple[str, int]:
+        """Mosquitto's host and port."""
+        return self.mqtt_host or self.host, self.mqtt_port
+
+    @property
+    def postgres(self) -> tuple[str, int]:
+        """Host and port of the Postgres that is written to."""
+        return self.postgres_host or self.host, self.postgres_port
+
+    def dsn(self, role: str = "writer", *, replica: bool = False) -> str:
+        """A libpq connection string for the `writer`, `reader` or `migrator` role. Holds a secret: never print it.
+
+        `replica`: the read-only copy, if there is one. Raises `SetupError` when the password is not in `secrets`.
+        """
+        user, password, name = {
+            "writer": (self.postgres_user, self.postgres_password, "WEIR_POSTGRES_PASSWORD"),
+            "reader": (self.postgres_reader, self.postgres_reader_password, "WEIR_POSTGRES_READER_PASSWORD"),
+            "migrator": (self.postgres_migrator, self.postgres_migrator_password, "WEIR_POSTGRES_MIGRATOR_PASSWORD"),
         }[role]
-        return f"host={self.host} port={self.postgres_port} dbname={self.postgres_db} user={user} password={password}"
+        setup.require_secret(self.secrets, name, password)
+        host, port = self.postgres
+        if replica and self.postgres_read_host:
+            host, port = self.postgres_read_host, self.postgres_read_port or port
+        mode = f" sslmode={self.postgres_sslmode}" if self.postgres_sslmode else ""
+        trusted = f" sslrootcert={setup.readable(self.postgres_ca)}" if self.postgres_ca else ""
+        return f"host={host} port={port} dbname={self.postgres_db} user={user} password={password}{mode}{trusted}"
 
     @property
     def redis_url(self) -> str:
         """Holds a secret: never print it."""
-        auth = f":{self.redis_password}@" if self.redis_password else ""
-        return f"redis://{auth}{self.host}:{self.redis_port}/0"
+        setup.require_secret(self.secrets, "WEIR_REDIS_PASSWORD", self.redis_password)
+        auth = f":{quote(self.redis_password, safe='')}@" if self.redis_password else ""
+        trusted = f"?ssl_ca_certs={setup.readable(self.redis_ca)}" if self.redis_ca else ""
+        return f"redis{'s' * self.redis_tls}://{auth}{self.redis_host or self.host}:{self.redis_port}/0{trusted}"
 
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    home = Settings().home
-    return Settings(_env_file=home / "env")  # type: ignore[call-arg]
+    """The settings of this process, read once. Raises `SetupError` in one line, also as the end of a process."""
+    with setup.one_line():
+        home = Path(os.environ.get("WEIR_HOME") or ".weir")
+        setup.check_names(home / "env", set(Settings.model_fields))
+        return Settings(_env_file=home / "env", _secrets_dir=setup.secrets_folder(home / "env"))  # type: ignore[call-arg]

@@ -24,7 +24,7 @@ from deploy import environment, postgres
 from deploy.bench.runlog import Row
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from weir import topics
+from weir import connections, topics
 from weir.readings import decode_frame
 from weir.settings import Settings
 
@@ -183,7 +183,7 @@ async def drained(config: Settings, start: dict[TopicPartition, int], count: int
 
 async def ends(config: Settings) -> dict[TopicPartition, int]:
     """The end offset of each partition of `readings`."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka)
+    consumer = AIOKafkaConsumer(**connections.aiokafka(config))
     await consumer.start()
     try:
         return await consumer.end_offsets([TopicPartition(topics.READINGS, i) for i in range(config.partitions)])
@@ -193,7 +193,7 @@ async def ends(config: Settings) -> dict[TopicPartition, int]:
 
 async def _drain(config: Settings, start: dict[TopicPartition, int], found: dict[str, list[int]], count: int) -> float:
     """Read `readings` from `start` on until `count` were seen, or a minute of nothing; returns when (monotonic)."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka, enable_auto_commit=False, fetch_max_bytes=8_000_000)
+    consumer = AIOKafkaConsumer(**connections.aiokafka(config), enable_auto_commit=False, fetch_max_bytes=8_000_000)
     await consumer.start()
     seen, moved = 0, time.monotonic()
     try:
