@@ -18,10 +18,11 @@ from typing import Any, ClassVar, NoReturn
 
 import faust
 from faust.types import TP
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from stream_apps.bridge_core import Message, Record, Router
 from stream_apps.decoders import Registry, devices
+from stream_apps.decoders.metrics import DecoderMetrics
 from stream_apps.faust_base import make_app, run
 from stream_apps.limits import Limits
 from stream_apps.mqtt_source import MqttSource
@@ -62,6 +63,7 @@ shards = app.topic(topics.BRIDGE_SHARDS)
 batches: Any = app.channel(maxsize=16)
 assigned_signal: Any = app.on_partitions_assigned
 registry = Registry(devices.rules(config))
+REGISTRY.register(DecoderMetrics(registry.channels))
 router = Router(config.partitions, Limits(config.sensor_rate, config.sensor_burst), registry)
 received = ReceivedCounter(config.redis_url)
 
