@@ -21,6 +21,8 @@ from rich.table import Table
 
 from deploy import accounts, anomalies, environment, machine, migrations, status
 from deploy.benches import bench
+from deploy.export import export
+from deploy.imports.command import import_
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -250,6 +252,9 @@ cli.command("retire")(accounts.retire)
 cli.add_typer(bench, name="bench")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
+
+cli.command("export")(export)
+cli.command("import")(import_)
 
 
 if __name__ == "__main__":
