@@ -131,3 +131,12 @@ def bench_plots() -> None:
 
     for path in plots.write():
         say(str(path))
+
+
+@bench.command("import")
+def bench_import(readings: int = 10_000_000, port_base: int = 26500) -> None:
+    """Import a CSV of history until every reading is stored, and export it again."""
+    from deploy.bench import imports
+
+    rows = imports.run(readings, port_base, say)
+    runlog.write("Import and export", f"weir bench import --readings {readings}", rows)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, environment, machine, migrations, status
+from deploy import accounts, anomalies, editing, environment, looking, machine, migrations, status
 from deploy.benches import bench
 from deploy.export import export
 from deploy.imports.command import import_
@@ -255,6 +255,11 @@ for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
 
 cli.command("export")(export)
 cli.command("import")(import_)
+cli.command("tail")(looking.tail)
+cli.command("sensors")(looking.sensors)
+cli.command("query")(looking.query)
+cli.command("place")(editing.place)
+cli.command("edit")(editing.edit)
 
 
 if __name__ == "__main__":

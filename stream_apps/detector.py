@@ -27,6 +27,7 @@ from stream_apps.judging import Judge, read_overrides
 from stream_apps.latest import LiveCache
 from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
+from stream_apps.sensor_book import SensorBook
 from stream_apps.snapshot import Snapshots
 from weir import keys, topics
 from weir.errors import Reason, Refused, WeirError
@@ -46,8 +47,9 @@ _sensor_event = msgspec.json.Decoder(SensorEvent)
 
 
 overrides = read_overrides(config.detection_file)
-#: What sensors have said of themselves: their limits are told to every detector anew.
+#: What sensors have said of themselves, with what people said over it: their limits are told to every detector anew.
 births: dict[tuple[str, str], Birth] = {}
+book = SensorBook()
 
 
 class Part:
@@ -216,7 +218,7 @@ async def _flag(flag: Flag) -> None:
     await _send(topics.ANOMALIES, f"{flag.site}/{flag.sensor}".encode(), encode(flag), partition)
 
 
-async def _send(topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
+async def _send(topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
     future: Any = await app.producer.send(topic, key, value, partition, None, None)
     pending.add(future)
     future.add_done_callback(_sent)
@@ -248,31 +250,56 @@ async def sensors(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         try:
-            _sensor(message.key or b"", message.value, int(message.timestamp * 1000))
+            for forgotten in _sensor(message.key or b"", message.value, int(message.timestamp * 1000)):
+                await _send(topics.SENSORS, forgotten, None, message.partition)
         except Refused as refusal:
             await _dead_letter(message, refusal)
 
 
-def _sensor(key: bytes, value: bytes | None, at: int) -> None:
+def _sensor(key: bytes, value: bytes | None, at: int) -> list[bytes]:
+    """Take one record of `sensors`; returns the keys to be forgotten with it."""
     field, _, leaf = key.decode(errors="replace").rpartition("/")
     if not value:
-        if leaf == "birth":
-            births.pop((field.partition("/")[0], field.partition("/")[2]), None)
-            cache.retired(field, at)
-        else:
-            cache.sensor(keys.STATES, field, None)
-        return
+        return _gone(field, leaf, at)
     try:
         event = _sensor_event.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(Reason.SHAPE, str(error)) from error
     field = f"{event.site}/{event.sensor}"
-    if event.birth is not None:
-        cache.sensor(keys.BIRTHS, field, value)
-        births[event.site, event.sensor] = event.birth
-        _tell(event.site, event.sensor, event.birth)
+    if event.birth is not None or event.edit is not None:
+        _show(field, book.take(field, event))
+    if event.edit is not None:
+        cache.sensor(keys.EDITS, field, encode(event.edit))
     if event.state is not None:
         cache.sensor(keys.STATES, field, event.state)
+    return []
+
+
+def _show(field: str, event: SensorEvent) -> None:
+    """A sensor as the map shows it and the detector judges it."""
+    cache.sensor(keys.BIRTHS, field, encode(event))
+    if event.birth is not None:
+        births[event.site, event.sensor] = event.birth
+        _tell(event.site, event.sensor, event.birth)
+
+
+def _gone(field: str, leaf: str, at: int) -> list[bytes]:
+    site, _, sensor = field.partition("/")
+    if leaf == "birth":
+        births.pop((site, sensor), None)
+        cache.retired(field, at)
+        if book.retire(field):
+            # Or compaction would keep what people said, and show a sensor that is gone.
+            cache.sensor(keys.EDITS, field, None)
+            return [f"{field}/edit".encode()]
+    elif leaf == "edit":
+        cache.sensor(keys.EDITS, field, None)
+        event = book.forget(field)
+        if event is not None:
+            _show(field, event)
+    else:
+        cache.sensor(keys.STATES, field, None)
+    return []
 
 
 def _tell(site: str, sensor: str, birth: Birth) -> None:

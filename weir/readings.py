@@ -60,16 +60,33 @@ class Birth(msgspec.Struct, frozen=True):
     kind: str = "unknown"
     metrics: dict[str, Metric] = {}
     name: str = ""
+    tags: list[str] = []
+
+
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What people say of a sensor, over what it says of itself (`weir.edits`); None: nothing.
+
+    All that is said at once: an edit replaces the one before. `by`: who.
+    """
+
+    by: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    name: str | None = None
+    kind: str | None = None
+    tags: list[str] | None = None
+    metrics: dict[str, Metric] = {}
 
 
 class SensorEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of the `sensors` topic: a birth, or a state change (`online` / `lost`)."""
+    """A record of the `sensors` topic: a birth, a state change (`online` / `lost`), or an edit."""
 
     site: str
     sensor: str
     at: int
     birth: Birth | None = None
     state: str | None = None
+    edit: Edit | None = None
 
 
 _message = msgspec.json.Decoder(Measured | list[Measured])

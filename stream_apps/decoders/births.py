@@ -43,7 +43,7 @@ def _filled(birth: Birth, other: Birth) -> Birth:
     for name, metric in other.metrics.items():
         if len(metrics) < MAX_METRICS or name in metrics:
             metrics[name] = _described(metrics.get(name), metric)
-    return Birth(lat, lon, kind, metrics, birth.name or other.name)
+    return Birth(lat, lon, kind, metrics, birth.name or other.name, birth.tags or other.tags)
 
 
 def _described(mine: Metric | None, other: Metric) -> Metric:
