@@ -21,7 +21,9 @@ from rich.table import Table
 
 from deploy import accounts, anomalies, editing, environment, looking, machine, migrations, status
 from deploy.benches import bench
+from deploy.discover import discover
 from deploy.export import export
+from deploy.foreign import bridge
 from deploy.imports.command import import_
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
@@ -260,6 +262,8 @@ cli.command("sensors")(looking.sensors)
 cli.command("query")(looking.query)
 cli.command("place")(editing.place)
 cli.command("edit")(editing.edit)
+cli.command("discover")(discover)
+cli.command("bridge")(bridge)
 
 
 if __name__ == "__main__":

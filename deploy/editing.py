@@ -14,6 +14,7 @@ import msgspec
 import redis
 import typer
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.markup import escape
@@ -158,7 +159,7 @@ def publish(config: Settings, found: Iterable[Named], forget: bool = False) -> i
         events.append(edits.event(site, sensor, whole, at))
     try:
         asyncio.run(_send(config, events))
-    except OSError as error:
+    except (KafkaError, OSError) as error:
         raise SetupError(f"Kafka does not answer ({error}): is Weir running? See `weir status`") from error
     return len(events)
 
@@ -178,8 +179,8 @@ def _before(config: Settings, fields: list[str]) -> dict[str, Edit | None]:
 
 async def _send(config: Settings, events: list[tuple[bytes, SensorEvent]]) -> None:
     producer: Any = AIOKafkaProducer(bootstrap_servers=config.kafka, acks="all", enable_idempotence=True)
-    await producer.start()
     try:
+        await producer.start()
         sent = [
             await producer.send(
                 topics.SENSORS, encode(event), key=key,

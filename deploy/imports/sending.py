@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from deploy.imports.rows import Bad
 from stream_apps.received import ReceivedCounter
@@ -68,7 +69,8 @@ class Sender:
         )  # fmt: skip
         try:
             await self._producer.start()
-        except OSError as error:
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
             raise SetupError(f"Kafka does not answer ({error}): is Weir running? See `weir status`") from error
         await self._received.start()
         return self
