@@ -139,7 +139,7 @@ class Bridge(faust.Service):
         lost = [str(shard) for shard, source in self.sources.items() if not source.connected]
         if lost:
             return f"not connected to Mosquitto: shard {', '.join(lost)}"
-        return foreign.problem() if foreign is not None else None
+        return foreign.problem() if foreign is not None and 0 in self.sources else None
 
     def settled(self, source: MqttSource, record: Record, oldest: int, future: Future[Any]) -> None:
         """Kafka has answered for one record: acknowledge its messages, or have them delivered again."""

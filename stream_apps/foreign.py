@@ -88,9 +88,8 @@ class ForeignBridge:
 
     def problem(self) -> str | None:
         """For /healthz."""
-        if self._source is not None and not self._source.connected:
-            return f"not connected to {self._broker}"
-        return None
+        connected = self._source is not None and self._source.connected
+        return None if connected else f"not connected to {self._broker}"
 
     async def _run(self, source: MqttSource) -> None:
         while True:

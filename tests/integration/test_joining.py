@@ -19,7 +19,7 @@ import redis
 from paho.mqtt.enums import CallbackAPIVersion
 from pyarrow import parquet
 
-from deploy import machine, status
+from deploy import health, machine, status
 from deploy.conf import mosquitto_password
 from deploy.imports import sending
 from deploy.stack import Stack
@@ -314,10 +314,13 @@ class Elsewhere:
         except OSError:
             return None
 
-    def close(self) -> None:
-        self.client.close()
+    def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
 
 
 @pytest.fixture
@@ -370,6 +373,41 @@ def test_a_foreign_broker_is_read_beside_the_local_one(
     elsewhere.client.publish("weir/afar/late/data", json.dumps({"ts": now(), "metrics": {"t": 2}}).encode())
     run_weir("bridge", "--from", elsewhere.url, *elsewhere.options)
     eventually(lambda: [value for sensor, _, _, value in rows(config, "afar") if sensor == "late"] == [2.0])
+
+
+@pytest.fixture
+def supervised_elsewhere(stack: Stack, config: Settings, elsewhere: Elsewhere) -> Iterator[Elsewhere]:
+    """The stack's own bridge reads the second broker too, while the test runs."""
+    file = stack.home / "env"
+    before = file.read_text()
+    file.write_text(
+        f"{before}WEIR_BRIDGE_FROM={elsewhere.url}\nWEIR_BRIDGE_FROM_PASSWORD=elsewhere-secret\n"
+        f"WEIR_BRIDGE_FROM_CA={elsewhere.ca}\n"
+    )
+
+    def restart() -> None:
+        stack.supervisor.stop("bridge")
+        stack.supervisor.start("bridge")
+        probe = health.probes(config, config.dsn("reader"))["bridge"]
+        eventually(lambda: probe() is None)
+
+    restart()
+    yield elsewhere
+    file.write_text(before)
+    restart()
+
+
+def test_the_supervised_bridge_reads_the_foreign_broker_of_the_settings_and_the_local_one(
+    supervised_elsewhere: Elsewhere, stack: Stack, config: Settings, publisher: Publisher
+) -> None:
+    # Healthy means connected to both.
+    supervised_elsewhere.client.publish("weir/super/far/data", json.dumps({"ts": now(), "metrics": {"t": 1}}).encode())
+    publisher.data("super", "near", {"ts": now(), "metrics": {"t": 2}})
+    eventually(lambda: {sensor for sensor, *_ in rows(config, "super")} == {"near", "far"})
+    assert "elsewhere-secret" not in (stack.home / "log" / "bridge.log").read_text()
+    supervised_elsewhere.stop()
+    probe = health.probes(config, config.dsn("reader"))["bridge"]
+    eventually(lambda: "elsewhere" in (probe() or "") or "not connected" in (probe() or ""))
 
 
 def test_a_foreign_broker_is_discovered_and_the_settings_for_it_are_written(

@@ -28,6 +28,9 @@ COLUMNS = [
     {"field": "measures", "headerName": "Measures", "flex": 2, "minWidth": 120},
 ]
 NO_PLACE = "none yet"
+#: Towns up to this rank are named on the small map, and so many sensors are shown.
+LABELS = 3
+NEIGHBOURS = 300
 
 Row = dict[str, Any]
 
@@ -71,6 +74,8 @@ def _map() -> Any:
         dl.Map(
             [
                 ground,
+                dl.LayerGroup(_labels() if not config.tiles_url else []),
+                dl.LayerGroup(_neighbours()),
                 dl.ScaleControl(position="bottomleft", imperial=False),
                 dl.LayerGroup(id="sensors-mark"),
             ],
@@ -80,6 +85,32 @@ def _map() -> Any:
         className="place-map",
         title="" if config.tiles_url else basemap.CREDIT,
     )  # fmt: skip
+
+
+def _labels() -> list[Any]:
+    return [
+        dl.DivMarker(
+            position=place["at"], interactive=False, keyboard=False,
+            iconOptions={"className": f"place place-{place['rank']}", "html": place["name"], "iconSize": None},
+        )
+        for place in basemap.places()
+        if place["rank"] <= LABELS
+    ]  # fmt: skip
+
+
+def _neighbours() -> list[Any]:
+    """Sensors that have a place, to tell where one is; not all of a very large fleet."""
+    try:
+        placed = [one for one in sensors().values() if one["lat"] is not None][:NEIGHBOURS]
+    except StoreDown:
+        return []
+    return [
+        dl.CircleMarker(
+            center=[one["lat"], one["lon"]], radius=4, color="#868e96", weight=1, fillOpacity=0.6,
+            bubblingMouseEvents=True, children=dl.Tooltip(one["name"] or one["sensor"]),
+        )
+        for one in placed
+    ]  # fmt: skip
 
 
 def _form() -> Any:
