@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any, ClassVar, NoReturn
 
 import faust
-import msgspec
 from faust.types import TP
 
 from stream_apps.detector_metrics import measure, snapshots_total, undecodable
@@ -27,12 +26,12 @@ from stream_apps.judging import Judge, read_overrides
 from stream_apps.latest import LiveCache
 from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
-from stream_apps.sensor_book import SensorBook
+from stream_apps.sensor_topic import SensorTopic
 from stream_apps.snapshot import Snapshots
-from weir import keys, topics
-from weir.errors import Reason, Refused, WeirError
+from weir import topics
+from weir.errors import Refused, WeirError
 from weir.events import Flag
-from weir.readings import Birth, SensorEvent, decode_frame, encode
+from weir.readings import Birth, decode_frame, encode
 from weir.settings import settings
 
 log = logging.getLogger("weir.detector")
@@ -43,13 +42,9 @@ SNAPSHOT_S = 3.0
 FLAGS_S = 5.0
 HAND_OVER_S = 6.0
 STUCK_S = 30.0
-_sensor_event = msgspec.json.Decoder(SensorEvent)
 
 
 overrides = read_overrides(config.detection_file)
-#: What sensors have said of themselves, with what people said over it: their limits are told to every detector anew.
-births: dict[tuple[str, str], Birth] = {}
-book = SensorBook()
 
 
 class Part:
@@ -72,6 +67,8 @@ former: dict[int, Part] = {}
 snapshots = Snapshots(config.redis_url)
 cache = LiveCache(config.redis_url)
 pending: set[Future[Any]] = set()
+#: What sensors have said of themselves and people of them: their limits are told to every detector anew.
+heard = SensorTopic(cache, lambda site, sensor, birth: _tell(site, sensor, birth))
 
 
 async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
@@ -87,7 +84,7 @@ async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
                 part.offset = max(part.offset, first)
                 starts[tp] = part.offset
             parts[tp.partition] = part or Part(Judge(overrides), 0)
-    for (site, sensor), birth in births.items():
+    for (site, sensor), birth in heard.births.items():
         _tell(site, sensor, birth)
     former.clear()
     return starts
@@ -250,56 +247,10 @@ async def sensors(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         try:
-            for forgotten in _sensor(message.key or b"", message.value, int(message.timestamp * 1000)):
+            for forgotten in heard.take(message.key or b"", message.value, int(message.timestamp * 1000)):
                 await _send(topics.SENSORS, forgotten, None, message.partition)
         except Refused as refusal:
             await _dead_letter(message, refusal)
-
-
-def _sensor(key: bytes, value: bytes | None, at: int) -> list[bytes]:
-    """Take one record of `sensors`; returns the keys to be forgotten with it."""
-    field, _, leaf = key.decode(errors="replace").rpartition("/")
-    if not value:
-        return _gone(field, leaf, at)
-    try:
-        event = _sensor_event.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(Reason.SHAPE, str(error)) from error
-    field = f"{event.site}/{event.sensor}"
-    if event.birth is not None or event.edit is not None:
-        _show(field, book.take(field, event))
-    if event.edit is not None:
-        cache.sensor(keys.EDITS, field, encode(event.edit))
-    if event.state is not None:
-        cache.sensor(keys.STATES, field, event.state)
-    return []
-
-
-def _show(field: str, event: SensorEvent) -> None:
-    """A sensor as the map shows it and the detector judges it."""
-    cache.sensor(keys.BIRTHS, field, encode(event))
-    if event.birth is not None:
-        births[event.site, event.sensor] = event.birth
-        _tell(event.site, event.sensor, event.birth)
-
-
-def _gone(field: str, leaf: str, at: int) -> list[bytes]:
-    site, _, sensor = field.partition("/")
-    if leaf == "birth":
-        births.pop((site, sensor), None)
-        cache.retired(field, at)
-        if book.retire(field):
-            # Or compaction would keep what people said, and show a sensor that is gone.
-            cache.sensor(keys.EDITS, field, None)
-            return [f"{field}/edit".encode()]
-    elif leaf == "edit":
-        cache.sensor(keys.EDITS, field, None)
-        event = book.forget(field)
-        if event is not None:
-            _show(field, event)
-    else:
-        cache.sensor(keys.STATES, field, None)
-    return []
 
 
 def _tell(site: str, sensor: str, birth: Birth) -> None:

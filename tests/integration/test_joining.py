@@ -24,6 +24,7 @@ from deploy.conf import mosquitto_password
 from deploy.imports import sending
 from deploy.stack import Stack
 from edge.publisher import Publisher
+from spark_jobs import tables
 from stream_apps.decoders.sparkplug_wire import REBIRTH, Payload
 from tests.conftest import eventually, free_ports
 from tests.devices import EXAMPLES, published, said
@@ -161,8 +162,13 @@ def test_tail_sensors_and_query_show_what_is_there(weir: Any, config: Settings, 
     shown = [json.loads(line) for line in output.splitlines()]
     assert [(one["site"], one["sensor"], set(one["metrics"])) for one in shown] == [("look", "roof", {"t"})] * 3
     eventually(lambda: rows(config, "look"))
-    (sensor,) = json.loads(weir("sensors", "--site", "look", "--json")[1])
-    assert (sensor["name"], sensor["lat"], sensor["metrics"]) == ("Roof", 46.9, ["h", "t"])
+
+    def listed() -> list[tuple[Any, ...]]:
+        found = json.loads(weir("sensors", "--site", "look", "--json")[1])
+        return [(one["name"], one["lat"], one["metrics"]) for one in found]
+
+    # The birth and the readings come to Postgres by different ways.
+    eventually(lambda: listed() == [("Roof", 46.9, ["h", "t"])])
     found = json.loads(weir("query", "look/roof", "t", "--last", "1h", "--json")[1])
     assert found["unit"] == "Cel"
     assert found["n"] >= 3
@@ -199,6 +205,20 @@ def test_a_sensor_without_a_position_is_placed_by_a_file_and_stays_there(
     assert live(config, "tasmota/placeme")["b"]["at"] == wanted
     held = eventually(lambda: edit_of(config, "tasmota/placeme"))
     assert (held.lat, held.name, held.tags, held.metrics["a"].max) == (46.5, "The plug", ["cellar"], 5.0)
+
+
+@pytest.mark.skipif(not hasattr(tables, "put_edit"), reason="the archive does not store edits yet")
+def test_an_edit_is_in_postgres_with_its_history(weir: Any, config: Settings, publisher: Publisher) -> None:
+    publisher.birth("stored", "x", {"lat": 46.9, "lon": 7.4, "metrics": {"t": {"unit": "Cel"}}})
+    query = "SELECT name, tags, lat, metrics FROM sensors WHERE site = 'stored'"
+    eventually(lambda: status.postgres_rows(config, query, ()))
+    assert weir("edit", "stored/x", "--name", "One", "--limit", "t=0:5")[0] == 0
+    eventually(lambda: edit_of(config, "stored/x"))
+    assert weir("edit", "stored/x", "--tag", "two")[0] == 0
+    wanted = [("One", ["two"], 46.9, {"t": {"unit": "Cel", "min": 0.0, "max": 5.0}})]
+    eventually(lambda: status.postgres_rows(config, query, ()) == wanted)
+    past = "SELECT edit ->> 'name', edit -> 'tags' FROM sensor_history WHERE site = 'stored' ORDER BY at"
+    assert status.postgres_rows(config, past, ()) == [("One", None), ("One", ["two"])]
 
 
 def test_a_retired_sensor_takes_its_edit_with_it(weir: Any, config: Settings, publisher: Publisher) -> None:

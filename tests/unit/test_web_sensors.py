@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from web.pages.sensors import NO_PLACE, difference, row
+from web.sensor_rows import NO_PLACE, difference, row
 from weir.readings import Edit, Metric
 
 ONE: dict[str, Any] = {
