@@ -65,8 +65,11 @@ def read_mapping(path: Path) -> Mapping:
         raise SetupError(f"{path} is no mapping with columns, fixed, metrics, zone: {error}") from error
 
 
-def plan(mapping: Mapping, names: Sequence[str], numeric: Sequence[str]) -> Plan:
+def plan(mapping: Mapping, names: list[str], numeric: Sequence[str]) -> Plan:
     """The plan for a file with columns `names`, of which `numeric` may be metrics. Raises `SetupError`."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise SetupError(f"two columns are called {twice[0]!r}: rename one")
     unknown = (set(mapping.columns) | set(mapping.fixed)) - set(_USUAL)
     if unknown or "ts" in mapping.fixed or "value" in mapping.fixed:
         raise SetupError(f"a column is one of {', '.join(_USUAL)}; fixed are site, sensor, metric")

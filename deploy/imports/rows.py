@@ -103,7 +103,10 @@ class Rows:
         if source.fixed:
             return [source.fixed] * len(batch)
         column = batch.column(source.column)
-        encoded = column.cast(pa.string()).dictionary_encode()
+        try:
+            encoded = column.cast(pa.string()).dictionary_encode()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SetupError(f"the column {source.column} holds no names: {str(error)[:100]}") from error
         folded = [_tried(fold, text) for text in encoded.dictionary.to_pylist()]
         nothing = Refused(Reason.NAME, f"no {source.column}")
         return [nothing if index is None else folded[index] for index in encoded.indices.to_pylist()]

@@ -16,7 +16,7 @@ from deploy.imports import files
 from deploy.imports.columns import Mapping, plan, read_mapping
 from deploy.imports.progress import Place
 from deploy.imports.rows import Bad, Rows
-from deploy.imports.sending import FRAME_READINGS, frames
+from deploy.imports.sending import FRAME_READINGS, FRAME_VALUES, frames
 from weir.errors import Reason, SetupError
 from weir.readings import Reading
 
@@ -171,6 +171,19 @@ def test_what_is_no_file_of_readings_is_a_matter_of_the_user(tmp_path: Path) -> 
         files.look(tmp_path / "a.csv")
 
 
+def test_columns_that_cannot_be_told_apart_or_hold_no_names_are_a_matter_of_the_user(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="called 'ts'"):
+        read(text(tmp_path, "site,sensor,ts,ts,t\ns,x,1,1,1\n"))
+    nested = pa.table({"sensor": [{"a": 1}], "ts": [1], "t": [1.5]})
+    parquet.write_table(nested, tmp_path / "a.parquet")
+    with pytest.raises(SetupError, match="holds no names"):
+        read(tmp_path / "a.parquet", Mapping(fixed={"site": "s"}))
+    lists = pa.table({"sensor": ["x"], "ts": [[1]], "t": [[1.5]]})
+    parquet.write_table(lists, tmp_path / "b.parquet")
+    _, bad = read(tmp_path / "b.parquet", Mapping(fixed={"site": "s"}, metrics={"t": "t"}))
+    assert [one.reason for one in bad] == [Reason.SHAPE]
+
+
 def test_a_csv_that_is_no_utf8_is_a_matter_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(HEAD.encode() + b"s,\xff\xfe,t,2018-08-01T00:00:00Z,1\n")
     with pytest.raises(SetupError, match="damaged"):
@@ -201,3 +214,16 @@ def test_frames_keep_the_order_of_each_sensor_and_stay_small(made: list[tuple[in
         assert flat == [one.ts for one in readings if one.sensor == f"x{sensor}"]
     assert all(len(frame) <= FRAME_READINGS for _, frame in cut)
     assert sum(len(frame) for _, frame in cut) == len(readings)
+
+
+def test_a_frame_of_readings_with_many_metrics_is_cut_early() -> None:
+    metrics = dict.fromkeys((f"m{n}" for n in range(64)), 1.5)
+    readings = [Reading("s", "x", n, n, metrics) for n in range(1000)]
+    sizes = [sum(len(one.metrics) for one in frame) for _, frame in frames(readings, lambda sensor: 0)]
+    assert sum(sizes) == 64_000
+    assert max(sizes) <= FRAME_VALUES
+
+
+def test_neighbouring_rows_of_other_times_are_readings_of_their_own(tmp_path: Path) -> None:
+    readings, _ = read(text(tmp_path, HEAD + "s,x,t,1533081600,1\ns,x,h,1533081601,2\ns,x,h,1533081601,3\n"))
+    assert [one.metrics for one in readings] == [{"t": 1.0}, {"h": 2.0}, {"h": 3.0}]
