@@ -147,3 +147,20 @@ def bench_plots() -> None:
 
     for path in plots.write():
         say(str(path))
+
+
+@bench.command("import")
+def bench_import(readings: int = 10_000_000, port_base: int = 26500) -> None:
+    """Import a CSV of history until every reading is stored, and export it again."""
+    from deploy.bench import imports
+
+    rows = imports.run(readings, port_base, say)
+    runlog.write("Import and export", f"weir bench import --readings {readings}", rows)
+
+
+@bench.command("decoders")
+def bench_decoders(messages: int = 20_000) -> None:
+    """Messages a second that each format's decoder takes on one core."""
+    from deploy.bench import decoders
+
+    runlog.write("Decoders", f"weir bench decoders --messages {messages}", decoders.run(messages, say))

@@ -19,10 +19,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, backup, migrations, status, storage
+from deploy import accounts, anomalies, backup, editing, looking, migrations, status, storage
 from deploy.benches import bench
 from deploy.device_commands import device
+from deploy.discover import discover
 from deploy.doctor import doctor
+from deploy.export import export
+from deploy.foreign import bridge
+from deploy.imports.command import import_
 from deploy.scale import scale
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
@@ -246,6 +250,16 @@ cli.add_typer(bench, name="bench")
 cli.add_typer(device, name="device")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
+
+cli.command("export")(export)
+cli.command("import")(import_)
+cli.command("tail")(looking.tail)
+cli.command("sensors")(looking.sensors)
+cli.command("query")(looking.query)
+cli.command("place")(editing.place)
+cli.command("edit")(editing.edit)
+cli.command("discover")(discover)
+cli.command("bridge")(bridge)
 
 
 if __name__ == "__main__":

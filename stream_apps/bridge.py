@@ -18,11 +18,14 @@ from typing import Any, ClassVar, NoReturn
 
 import faust
 from faust.types import TP
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from stream_apps.bridge_core import Message, Record, Router
+from stream_apps.broker import of_settings
 from stream_apps.decoders import Registry, devices
+from stream_apps.decoders.metrics import DecoderMetrics
 from stream_apps.faust_base import make_app, run
+from stream_apps.foreign import ForeignBridge
 from stream_apps.limits import Limits
 from stream_apps.mqtt_source import MqttSource
 from stream_apps.received import ReceivedCounter
@@ -62,6 +65,9 @@ shards = app.topic(topics.BRIDGE_SHARDS)
 batches: Any = app.channel(maxsize=16)
 assigned_signal: Any = app.on_partitions_assigned
 registry = Registry(devices.rules(config))
+elsewhere = of_settings(config)
+foreign = ForeignBridge(config, elsewhere, devices.rules(config)) if elsewhere is not None else None
+REGISTRY.register(DecoderMetrics([*registry.channels, *(foreign.registry.channels if foreign else [])]))
 router = Router(config.partitions, Limits(config.sensor_rate, config.sensor_burst), registry)
 received = ReceivedCounter(config.redis_url)
 
@@ -96,6 +102,8 @@ class Bridge(faust.Service):
             source = self.sources[shard] = MqttSource(shard, config, _owner(shard), registry.patterns)
             source.start()
             self._pumps[shard] = asyncio.create_task(self._pump(source))
+        if foreign is not None and (0 in owned) != foreign.running:
+            await (foreign.start(_give_up) if 0 in owned else foreign.stop())
 
     async def _pump(self, source: MqttSource) -> None:
         linger = config.linger_ms / 1000
@@ -120,6 +128,8 @@ class Bridge(faust.Service):
         Bridge.instance = None
         for shard in list(self.sources):
             await self._stop_source(shard)
+        if foreign is not None:
+            await foreign.stop()
         await received.stop()
 
     def problem(self) -> str | None:
@@ -127,7 +137,9 @@ class Bridge(faust.Service):
         if self.inflight and time.monotonic() - self.progress > STUCK_S:
             return f"Kafka has acknowledged nothing for {time.monotonic() - self.progress:.0f} s"
         lost = [str(shard) for shard, source in self.sources.items() if not source.connected]
-        return f"not connected to Mosquitto: shard {', '.join(lost)}" if lost else None
+        if lost:
+            return f"not connected to Mosquitto: shard {', '.join(lost)}"
+        return foreign.problem() if foreign is not None and 0 in self.sources else None
 
     def settled(self, source: MqttSource, record: Record, oldest: int, future: Future[Any]) -> None:
         """Kafka has answered for one record: acknowledge its messages, or have them delivered again."""

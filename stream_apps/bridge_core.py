@@ -175,10 +175,15 @@ class Router:
         check_name(site)
         check_name(sensor)
         if not message.payload:  # MQTT's own way to remove a retained message: the sensor is retired
+            if leaf == "birth" and self._registry is not None:
+                self._registry.births.forget(site, sensor)
             key = f"{site}/{sensor}/{leaf}".encode()
             return Record(topics.SENSORS, self.partition(sensor), None, key=key, tokens=_tokens(message))
         if leaf == "birth":
-            event = SensorEvent(site, sensor, message.rx, birth=parse_birth(message.payload))
+            birth = parse_birth(message.payload)
+            if self._registry is not None:
+                birth = self._registry.births.merged(topics.MQTT_ROOT, site, sensor, birth)
+            event = SensorEvent(site, sensor, message.rx, birth=birth)
         elif message.payload in STATES:
             event = SensorEvent(site, sensor, message.rx, state=STATES[message.payload])
         else:

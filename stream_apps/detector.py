@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any, ClassVar, NoReturn
 
 import faust
-import msgspec
 from faust.types import TP
 
 from stream_apps.detector_metrics import measure, snapshots_total, undecodable
@@ -27,11 +26,12 @@ from stream_apps.judging import Judge, read_overrides
 from stream_apps.latest import LiveCache
 from stream_apps.refusals import letter_of
 from stream_apps.seeking import seeking_consumer
+from stream_apps.sensor_topic import SensorTopic
 from stream_apps.snapshot import Snapshots
-from weir import keys, topics
-from weir.errors import Reason, Refused, WeirError
+from weir import topics
+from weir.errors import Refused, WeirError
 from weir.events import Flag
-from weir.readings import Birth, SensorEvent, decode_frame, encode
+from weir.readings import Birth, decode_frame, encode
 from weir.settings import settings
 
 log = logging.getLogger("weir.detector")
@@ -42,12 +42,9 @@ SNAPSHOT_S = 3.0
 FLAGS_S = 5.0
 HAND_OVER_S = 6.0
 STUCK_S = 30.0
-_sensor_event = msgspec.json.Decoder(SensorEvent)
 
 
 overrides = read_overrides(config.detection_file)
-#: What sensors have said of themselves: their limits are told to every detector anew.
-births: dict[tuple[str, str], Birth] = {}
 
 
 class Part:
@@ -70,6 +67,8 @@ former: dict[int, Part] = {}
 snapshots = Snapshots(config.redis_url)
 cache = LiveCache(config.redis_url)
 pending: set[Future[Any]] = set()
+#: What sensors have said of themselves and people of them: their limits are told to every detector anew.
+heard = SensorTopic(cache, lambda site, sensor, birth: _tell(site, sensor, birth))
 
 
 async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
@@ -85,7 +84,7 @@ async def positions(offsets: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
                 part.offset = max(part.offset, first)
                 starts[tp] = part.offset
             parts[tp.partition] = part or Part(Judge(overrides), 0)
-    for (site, sensor), birth in births.items():
+    for (site, sensor), birth in heard.births.items():
         _tell(site, sensor, birth)
     former.clear()
     return starts
@@ -216,7 +215,7 @@ async def _flag(flag: Flag) -> None:
     await _send(topics.ANOMALIES, f"{flag.site}/{flag.sensor}".encode(), encode(flag), partition)
 
 
-async def _send(topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
+async def _send(topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
     future: Any = await app.producer.send(topic, key, value, partition, None, None)
     pending.add(future)
     future.add_done_callback(_sent)
@@ -248,31 +247,10 @@ async def sensors(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         try:
-            _sensor(message.key or b"", message.value, int(message.timestamp * 1000))
+            for forgotten in heard.take(message.key or b"", message.value, int(message.timestamp * 1000)):
+                await _send(topics.SENSORS, forgotten, None, message.partition)
         except Refused as refusal:
             await _dead_letter(message, refusal)
-
-
-def _sensor(key: bytes, value: bytes | None, at: int) -> None:
-    field, _, leaf = key.decode(errors="replace").rpartition("/")
-    if not value:
-        if leaf == "birth":
-            births.pop((field.partition("/")[0], field.partition("/")[2]), None)
-            cache.retired(field, at)
-        else:
-            cache.sensor(keys.STATES, field, None)
-        return
-    try:
-        event = _sensor_event.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(Reason.SHAPE, str(error)) from error
-    field = f"{event.site}/{event.sensor}"
-    if event.birth is not None:
-        cache.sensor(keys.BIRTHS, field, value)
-        births[event.site, event.sensor] = event.birth
-        _tell(event.site, event.sensor, event.birth)
-    if event.state is not None:
-        cache.sensor(keys.STATES, field, event.state)
 
 
 def _tell(site: str, sensor: str, birth: Birth) -> None:

@@ -18,6 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stream_apps.ack import AckWindow, Token
 from stream_apps.bridge_core import Message
+from stream_apps.broker import Broker, client_id, local
 from weir.connections import secure_mqtt
 from weir.settings import Settings
 from weir.topics import MQTT_ROOT, MQTT_SUBSCRIPTION
@@ -43,11 +44,20 @@ class MqttSource:
 
     `owns(site)` tells whether a site belongs to this shard; what does not is acknowledged at once, since another
     session carries it too. `foreign`: filters of topics in other formats; their sites are known only once they are
-    decoded, so the first shard carries them all.
+    decoded, so the first shard carries them all. `broker`: another one than the local, read by one session alone.
     """
 
-    def __init__(self, shard: int, config: Settings, owns: Callable[[str], bool], foreign: list[str]) -> None:
+    def __init__(
+        self,
+        shard: int,
+        config: Settings,
+        owns: Callable[[str], bool],
+        foreign: list[str],
+        broker: Broker | None = None,
+    ) -> None:
         self.shard = shard
+        self._at = broker or local(config)
+        self._is_local = broker is None
         self.window = AckWindow()
         self.connected = False
         self._owns = owns
@@ -69,9 +79,8 @@ class MqttSource:
     def start(self) -> None:
         """Connect and keep connecting, with back-off, until `stop`."""
         self._client.connect_async(
-            *self._config.mqtt, keepalive=60, clean_start=False,
-            properties=_session_properties(),
-        )  # fmt: skip
+            self._at.host, self._at.port, keepalive=60, clean_start=False, properties=_session_properties()
+        )
         self._client.loop_start()
 
     def stop_receiving(self) -> None:
@@ -128,11 +137,14 @@ class MqttSource:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=_client_id(self.shard),
+            client_id=_client_id(self.shard) if self._is_local else client_id(self._config),
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
-        secure_mqtt(client, self._config, log.error)
+        if self._is_local:
+            secure_mqtt(client, self._config, log.error)
+        else:
+            self._at.prepare(client)
         client.reconnect_delay_set(1, 10)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -141,27 +153,35 @@ class MqttSource:
 
     def _on_connect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            log.error("Mosquitto refuses the bridge (%s): check WEIR_MQTT_USER and its password", reason)
+            log.error("%s refuses the bridge (%s): check its user and password", self._at, reason)
             return
         self._generation += 1
         self.connected = True
-        log.info("shard %d: connected, session %s", self.shard, "resumed" if flags.session_present else "new")
+        session = "resumed" if flags.session_present else "new"
+        log.info("%s, shard %d: connected, session %s", self._at, self.shard, session)
         # Retained births come once, with a new subscription (retainHandling 1), not at every reconnect.
         client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
-        if self.shard == 0:
+        if self.shard == 0 and self._is_local:
             client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in BROKER])
         if self._foreign:
             client.subscribe([(one, SubscribeOptions(qos=1, retainHandling=1)) for one in self._foreign])
+
+    def _of_broker(self, raw: mqtt.MQTTMessage) -> bool:
+        """Take one of Mosquitto's own counters; False if the message is none."""
+        name = BROKER.get(_topic(raw)) if self.shard == 0 and self._is_local and raw.qos == 0 else None
+        if name is None or not raw.payload.isdigit():
+            return False
+        self.broker[name] = int(raw.payload)
+        return True
 
     def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._generation += 1
         self.connected = False
         if not self._stopping:
-            log.warning("shard %d: disconnected (%s), connecting again", self.shard, reason)
+            log.warning("%s, shard %d: disconnected (%s), connecting again", self._at, self.shard, reason)
 
     def _on_message(self, client: mqtt.Client, userdata: Any, raw: mqtt.MQTTMessage) -> None:
-        if self.shard == 0 and raw.qos == 0 and (name := BROKER.get(_topic(raw))) and raw.payload.isdigit():
-            self.broker[name] = int(raw.payload)
+        if self._of_broker(raw):
             return
         while self._held_bytes >= MAX_HELD_BYTES and not self._stopping:
             self._room.clear()

@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
 from web import routes, security
-from web.pages import alerts, forecasts, map, pipeline, sensor
+from web.pages import alerts, forecasts, map, pipeline, sensor, sensors
 from weir.settings import settings
 
 PAGES = (
@@ -18,6 +18,7 @@ PAGES = (
     (sensor, "/sensor", "Sensor"),
     (forecasts, "/forecasts", "Forecasts"),
     (alerts, "/alerts", "Alerts"),
+    (sensors, "/sensors", "Sensors"),
     (pipeline, "/pipeline", "Pipeline"),
 )
 PACES = (1, 2, 5, 10, 30, 60)

@@ -1,10 +1,11 @@
-"""What an operator decides, on its way to `alert-commands`: the only thing the dashboard writes."""
+"""What people decide at the dashboard, on its way to Kafka: the only thing that the dashboard writes."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import threading
+from collections.abc import Coroutine
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -54,7 +55,14 @@ class Commands:
 
     def send(self, commands: list[AlertCommand]) -> None:
         """Return once Kafka has all of them. Raises `NotSent`; some may have been taken then."""
-        waiting = asyncio.run_coroutine_threadsafe(asyncio.wait_for(self._send(commands), TIMEOUT_S), self._loop)
+        self._wait(self._send(commands))
+
+    def put(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
+        """Return once Kafka has this record. Raises `NotSent`."""
+        self._wait(self._put(topic, key, value, partition))
+
+    def _wait(self, sending: Coroutine[Any, Any, None]) -> None:
+        waiting = asyncio.run_coroutine_threadsafe(asyncio.wait_for(sending, TIMEOUT_S), self._loop)
         try:
             waiting.result(TIMEOUT_S + 1)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -65,6 +73,10 @@ class Commands:
         producer = await self._ready()
         for one in commands:
             await producer.send_and_wait(ALERT_COMMANDS, encode(one), key=one.id.encode())
+
+    async def _put(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
+        producer = await self._ready()
+        await producer.send_and_wait(topic, value, key=key, partition=partition)
 
     async def _ready(self) -> Any:
         self._starting = self._starting or asyncio.Lock()

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     TOO_MANY_READINGS = "too_many_readings"
     FUTURE = "future_timestamp"
     ANCIENT = "before_1970"
+    LOCAL_TIME = "local_time_without_zone"
+    UNIT = "wrong_unit"
     POSITION = "bad_position"
     RATE = "rate_exceeded"
     STORE = "store_refused"

@@ -7,6 +7,8 @@ LATEST = "weir:latest"
 #: Hash: "<site>/<sensor>" -> JSON SensorEvent with the last birth; field "<site>/<sensor>" of STATES -> online|lost.
 BIRTHS = "weir:births"
 STATES = "weir:states"
+#: Hash: "<site>/<sensor>" -> JSON Edit: what people said last of the sensor. BIRTHS has it applied already.
+EDITS = "weir:edits"
 #: Hash: "<site>/<sensor>" -> ms of the last flagged reading.
 FLAGGED = "weir:flagged"
 #: Hash: "<site>/<sensor>" -> ms when the sensor was retired: an empty birth. What it measures later revives it.

@@ -18,16 +18,21 @@ MAX_AHEAD_MS = 2 * 60 * 1000
 
 
 class Measured(msgspec.Struct, frozen=True, gc=False):
-    """One reading as a device publishes it. `ts`: ms since the epoch, UTC; `seq`: the device's own counter."""
+    """One reading as a device publishes it. `ts`: ms since the epoch, UTC, None where the device knows no time;
+    `seq`: the device's own counter.
+    """
 
-    ts: int
     metrics: dict[str, float]
+    ts: int | None = None
     seq: int | None = None
     hist: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One reading inside Weir. `rx` is when the bridge received it (ms since the epoch)."""
+    """One reading inside Weir. `rx` is when the bridge received it (ms since the epoch).
+
+    `stamped`: the device told no time, so that `ts` is the time of receipt.
+    """
 
     site: str
     sensor: str
@@ -36,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     metrics: dict[str, float]
     seq: int | None = None
     hist: bool = False
+    stamped: bool = False
 
 
 class Metric(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,16 +60,33 @@ class Birth(msgspec.Struct, frozen=True):
     kind: str = "unknown"
     metrics: dict[str, Metric] = {}
     name: str = ""
+    tags: list[str] = []
+
+
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What people say of a sensor, over what it says of itself (`weir.edits`); None: nothing.
+
+    All that is said at once: an edit replaces the one before. `by`: who.
+    """
+
+    by: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    name: str | None = None
+    kind: str | None = None
+    tags: list[str] | None = None
+    metrics: dict[str, Metric] = {}
 
 
 class SensorEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of the `sensors` topic: a birth, or a state change (`online` / `lost`)."""
+    """A record of the `sensors` topic: a birth, a state change (`online` / `lost`), or an edit."""
 
     site: str
     sensor: str
     at: int
     birth: Birth | None = None
     state: str | None = None
+    edit: Edit | None = None
 
 
 _message = msgspec.json.Decoder(Measured | list[Measured])
@@ -107,7 +130,7 @@ def parse_data(site: str, sensor: str, payload: bytes, rx: int) -> list[Reading]
     batch = decoded if isinstance(decoded, list) else [decoded]
     if len(batch) > MAX_READINGS_PER_MESSAGE:
         raise Refused(Reason.TOO_MANY_READINGS, str(len(batch)))
-    return [_checked(site, sensor, item, rx) for item in batch]
+    return [checked(site, sensor, item, rx) for item in batch]
 
 
 def parse_birth(payload: bytes) -> Birth:
@@ -137,11 +160,13 @@ def _decode(decoder: Any, payload: bytes) -> Any:
 _known_metrics: set[str] = set()
 
 
-def _checked(site: str, sensor: str, item: Measured, rx: int) -> Reading:
-    if item.ts > rx + MAX_AHEAD_MS:
-        raise Refused(Reason.FUTURE, f"{item.ts - rx} ms ahead")
-    if item.ts < 0:
-        raise Refused(Reason.ANCIENT, str(item.ts))
+def checked(site: str, sensor: str, item: Measured, rx: int) -> Reading:
+    """A reading held to the limits of Weir; `site` and `sensor` have been checked. Raises `Refused`."""
+    ts = rx if item.ts is None else item.ts
+    if ts > rx + MAX_AHEAD_MS:
+        raise Refused(Reason.FUTURE, f"{ts - rx} ms ahead")
+    if ts < 0:
+        raise Refused(Reason.ANCIENT, str(ts))
     if not 0 < len(item.metrics) <= MAX_METRICS:
         raise Refused(Reason.TOO_MANY_METRICS if item.metrics else Reason.SHAPE, f"{len(item.metrics)} metrics")
     for metric, value in item.metrics.items():
@@ -153,4 +178,4 @@ def _checked(site: str, sensor: str, item: Measured, rx: int) -> Reading:
             raise Refused(Reason.NOT_FINITE, f"{metric}={value}")
     if item.seq is not None and not -(2**63) <= item.seq < 2**63:
         raise Refused(Reason.SHAPE, "seq is out of range")
-    return Reading(site, sensor, item.ts, rx, item.metrics, item.seq, item.hist)
+    return Reading(site, sensor, ts, rx, item.metrics, item.seq, item.hist, item.ts is None)

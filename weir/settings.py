@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     silent_after_s: int = 180
     #: A JSON list of rules: topics of devices that speak other formats (docs/devices.md). Default: <home>/devices.json.
     devices: Path | None = None
+    #: A second broker to read from, beside the local one: mqtt[s]://[user@]host[:port]. Its password, and a file of
+    #: authorities for TLS.
+    bridge_from: str = ""
+    bridge_from_password: str = ""
+    bridge_from_ca: Path | None = None
     #: A JSON list of rules that change the detector's parameters (docs/detection.md). Default: <home>/detection.json.
     detection: Path | None = None
     #: Where alerts are told: addresses as apprise takes them, separated by blanks. They hold secrets.

@@ -13,11 +13,13 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from stream_apps.decoders.base import Decoded, Decoder
+from stream_apps.decoders.births import Births
 from stream_apps.decoders.topic_filter import compile_filter
 from weir.errors import Reason, Refused, SetupError
-from weir.readings import MAX_PAYLOAD_BYTES
+from weir.readings import MAX_PAYLOAD_BYTES, Birth
 
 ENTRY_POINTS = "weir.decoders"
 #: format: where its class is. Loaded when a rule names it, as some need a library of their own.
@@ -65,8 +67,10 @@ class Counts:
 class Channel:
     """A decoder with the patterns it serves and its counts."""
 
-    def __init__(self, decoder: Decoder, built_in: bool) -> None:
+    def __init__(self, decoder: Decoder, built_in: bool, births: Births) -> None:
         self.decoder = decoder
+        self._births = births
+        self._source = f"{decoder.name}-{id(decoder)}"
         self.patterns: list[str] = []
         self.counts = Counts()
         self._expected = () if built_in else _FAILURES
@@ -94,13 +98,26 @@ class Channel:
         counts.requests += len(decoded.requests)
         counts.stamped += decoded.stamped
         counts.empty += not decoded
-        return decoded
+        if decoded.births:
+            decoded = replace(decoded, births=[self._merged(*birth) for birth in decoded.births])
+        return _marked(decoded)
+
+    def _merged(self, site: str, sensor: str, birth: Birth) -> tuple[str, str, Birth]:
+        return site, sensor, self._births.merged(self._source, site, sensor, birth)
 
     def _decoded(self, topic: str, payload: bytes, rx: int) -> Decoded:
         try:
             return self.decoder.decode(topic, payload, rx)
         except self._expected as error:
             raise Refused(Reason.SHAPE, f"decoder {self.name} failed: {error!r}") from error
+
+
+def _marked(decoded: Decoded) -> Decoded:
+    """Readings whose time is that of their receipt say so."""
+    if not decoded.stamped:
+        return decoded
+    readings = [replace(one, stamped=True) if one.ts == one.rx else one for one in decoded.readings]
+    return replace(decoded, readings=readings)
 
 
 class Registry:
@@ -111,13 +128,14 @@ class Registry:
         self._rules: list[tuple[Callable[[str], bool], Channel]] = []
         self._topics: dict[str, Channel | None] = {}
         self.channels: list[Channel] = []
+        self.births = Births()
         shared: dict[tuple[str, bytes], Channel] = {}
         for each in rules:
             rule = _rule(each)
             matches = compile_filter(rule.pattern)
             key = (rule.format, msgspec.json.encode(rule.options, order="deterministic"))
             if key not in shared:
-                shared[key] = _channel(rule)
+                shared[key] = _channel(rule, self.births)
                 self.channels.append(shared[key])
             shared[key].patterns.append(rule.pattern)
             self._rules.append((matches, shared[key]))
@@ -157,13 +175,13 @@ def _rule(given: Rule | dict[str, Any]) -> Rule:
         raise SetupError(f"a decoder rule has a pattern, a format and options: {error}") from error
 
 
-def _channel(rule: Rule) -> Channel:
+def _channel(rule: Rule, births: Births) -> Channel:
     kind, built_in = _load(rule.format)
     try:
         options = msgspec.convert(rule.options, kind.options_type)
     except msgspec.ValidationError as error:
         raise SetupError(f"options of the format {rule.format} for {rule.pattern}: {error}") from error
-    return Channel(kind(options), built_in)
+    return Channel(kind(options), built_in, births)
 
 
 def _load(name: str) -> tuple[Any, bool]:

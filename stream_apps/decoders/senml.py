@@ -105,6 +105,7 @@ class SenML:
         self._announcer = Announcer()
         self._names: Bounded[tuple[str, str, str, str], tuple[str, str]] = Bounded(50_000)
         self._sites: Bounded[str, str] = Bounded(50_000)
+        self._units: Bounded[tuple[str, str], str] = Bounded(200_000)
 
     def decode(self, topic: str, payload: bytes, rx: int) -> Decoded:
         """Decode one pack. Raises `Refused`."""
@@ -178,9 +179,20 @@ class SenML:
         found = self._names.get(key)
         if found is None:
             found = self._split(topic, base, name, unit)
+            self._check_unit(found, unit)
             if len(base) + len(name) + len(unit) <= _REMEMBERED_LENGTH:
                 self._names.put(key, found)
         return found
+
+    def _check_unit(self, series: tuple[str, str], unit: str) -> None:
+        """A series has one unit: volts among degrees are refused, not stored beside them."""
+        if not unit or unit in ("lat", "lon"):
+            return
+        known = self._units.get(series)
+        if known is None:
+            self._units.put(series, unit)
+        elif known != unit:
+            raise Refused(Reason.UNIT, f"{series[0]} {series[1]} came in {known[:40]!r} before, now in {unit[:40]!r}")
 
     def _split(self, topic: str, base: str, name: str, unit: str) -> tuple[str, str]:
         if base and name:

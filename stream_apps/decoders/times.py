@@ -49,7 +49,9 @@ class Times:
         if self._receive:
             return rx
         if self._zone is None:
-            raise Refused(Reason.SHAPE, "local time without a zone: have the device send one, or set the option `zone`")
+            raise Refused(
+                Reason.LOCAL_TIME, "local time without a zone: have the device send one, or set the option `zone`"
+            )
         # In the hour that comes twice, the reading is taken for the one nearer to when it arrived.
         first, second = ((when.replace(tzinfo=self._zone, fold=fold) - _EPOCH) // _MS for fold in (0, 1))
         return first if abs(first - rx) <= abs(second - rx) else second

@@ -77,7 +77,7 @@ class TestTasmota:
     def test_local_time_without_a_zone_is_refused_unless_the_settings_name_it(self) -> None:
         payload = b'{"Time":"2026-07-01T12:00:00","AM2301":{"Temperature":1}}'
         refused = refusal(tasmota.Tasmota(), "tele/a/SENSOR", payload)
-        assert refused.reason is Reason.SHAPE
+        assert refused.reason is Reason.LOCAL_TIME
         assert "zone" in refused.detail
         there = tasmota.Tasmota(tasmota.Options(zone="Europe/Zurich"))
         assert there.decode("tele/a/SENSOR", payload, RX).readings[0].ts == 1_782_900_000_000

@@ -106,7 +106,7 @@ def test_each_decoder_counts_its_own_messages() -> None:
     tasmota, air = (channel.counts for channel in made.channels)
     assert (tasmota.messages, tasmota.readings, tasmota.births, tasmota.states) == (7, 1, 1, 1)
     assert (tasmota.empty, tasmota.stamped, tasmota.requests) == (1, 1, 0)
-    assert tasmota.refused == {Reason.NOT_JSON: 2, Reason.SHAPE: 1, Reason.TOO_LARGE: 1}
+    assert tasmota.refused == {Reason.NOT_JSON: 2, Reason.LOCAL_TIME: 1, Reason.TOO_LARGE: 1}
     assert air.messages == 0
 
 
