@@ -19,7 +19,6 @@ from deploy.stack import Stack
 from tests.alerts import provoke
 from tests.browsing import Browser, path_of
 from tests.conftest import eventually
-from weir import keys
 from weir.settings import Settings, settings
 
 PASSWORD = "a password for tests"

@@ -176,8 +176,13 @@ def test_an_operators_token_acknowledges_and_its_name_is_recorded(
 ) -> None:
     path = f"/api/v1/alerts/{alert}"
     assert viewer.post(f"{path}/commands", {"verb": "acknowledge"}).status == 403
-    for body, name in (({"verb": "shelve"}, "until"), ({"verb": "shelve", "until": "-1h"}, "until"),
-                       ({"verb": "comment", "text": " "}, "text"), ({"verb": "acknowledge", "by": "x"}, "by")):  # fmt: skip
+    wrong = [
+        ({"verb": "shelve"}, "until"),
+        ({"verb": "shelve", "until": "-1h"}, "until"),
+        ({"verb": "comment", "text": " "}, "text"),
+        ({"verb": "acknowledge", "by": "x"}, "by"),
+    ]
+    for body, name in wrong:
         answer = operator.post(f"{path}/commands", body)
         assert (answer.status, answer.json["parameter"]) == (400, name)
     assert operator.post("/api/v1/alerts/nosuch/commands", {"verb": "acknowledge"}).status == 404
