@@ -58,6 +58,12 @@ def test_a_link_signs_in_once_and_the_token_leaves_the_address(config: Settings)
     assert second.get("/api/live").status == 401
 
 
+def test_the_link_command_prints_a_link_and_nothing_else(config: Settings, weir: Any) -> None:
+    code, output = weir("link")
+    assert code == 0
+    assert Browser(config).get(path_of(output.strip())).status == 303
+
+
 def test_of_many_who_open_a_link_at_once_one_is_let_in(config: Settings) -> None:
     link = path_of(access.link(config))
     with ThreadPoolExecutor(10) as pool:
@@ -87,7 +93,7 @@ def test_sessions_and_signing_out_outlive_a_restart_of_the_web(stack: Stack, con
     assert csrf
     leaves.form("/logout", csrf=csrf[1])
     before = next(one for one in stack.supervisor.processes() if one.name == "web")
-    os.kill(before.pid, signal.SIGKILL)
+    os.kill(before.pid, signal.SIGTERM)  # supervisor starts it again
 
     def back() -> bool:
         try:

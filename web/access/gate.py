@@ -58,7 +58,8 @@ def _identify() -> Identity | None:
     header = request.headers.get("Authorization")
     if header is not None and request.path.startswith("/api/"):
         return bearer.identify(header, now_ms())
-    return current_user._get_current_object() if current_user.is_authenticated else None
+    user = current_user._get_current_object()
+    return user if isinstance(user, Identity) else None
 
 
 def _is_page() -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
 from typing import Any
 
 import redis
-from flask import Flask, g, session
+from flask import Flask, Request, g, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, login_user, logout_user
 from redis.exceptions import RedisError
@@ -25,6 +26,8 @@ log = logging.getLogger("weir.web")
 
 LOOK_S = 5.0
 LINK_NAME = "local"
+KEPT = 1000
+KEEP_S = 60.0
 
 
 class Sessions:
@@ -32,8 +35,8 @@ class Sessions:
 
     def __init__(self, url: str) -> None:
         self._redis: Any = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
-        self._ended: set[str] = set()
-        self._looked = 0.0
+        self._ended: dict[str, int] = {}  # id -> from when on (ms) it would be over anyway
+        self._looked = -math.inf
         self._looking = threading.Lock()
 
     def take_link(self, token: str) -> str | None:
@@ -43,12 +46,13 @@ class Sessions:
 
     def end(self, sid: str, until: int) -> None:
         """Never again, here at once, in other processes within `LOOK_S`. Raises `RedisError`: then only here."""
-        self._ended.add(sid)
+        self._ended[sid] = until
         self._redis.zadd(keys.ENDED_SESSIONS, {sid: until})
 
     def ended(self, sid: str) -> bool:
         """Was it signed out? While Redis is away the answer is of when it was last there."""
-        if time.monotonic() - self._looked > LOOK_S and self._looking.acquire(blocking=False):
+        first = self._looked == -math.inf
+        if time.monotonic() - self._looked > LOOK_S and self._looking.acquire(blocking=first):
             try:
                 self._look()
             except RedisError as error:
@@ -59,10 +63,12 @@ class Sessions:
         return sid in self._ended
 
     def _look(self) -> None:
+        now = now_ms()
         pipe = self._redis.pipeline(transaction=False)
-        pipe.zremrangebyscore(keys.ENDED_SESSIONS, 0, now_ms())
-        pipe.zrange(keys.ENDED_SESSIONS, 0, -1)
-        self._ended |= {one.decode() for one in pipe.execute()[1]}
+        pipe.zremrangebyscore(keys.ENDED_SESSIONS, 0, now)
+        pipe.zrange(keys.ENDED_SESSIONS, 0, -1, withscores=True)
+        found = {sid.decode(): int(until) for sid, until in pipe.execute()[1]}
+        self._ended = {sid: until for sid, until in {**self._ended, **found}.items() if until > now}
 
 
 _sessions: Sessions | None = None
@@ -85,14 +91,25 @@ def cookie_name(config: Settings) -> str:
 
 
 class _Quick(SecureCookieSessionInterface):
-    """Flask makes the serializer anew for every request, which costs as much as using it."""
+    """Remembers for a minute what a cookie says: a page that polls would have its signature worked out each time.
+
+    Only what was signed by us is remembered, at most `KEPT` of it. Whether it still holds is asked each time (`_load`).
+    """
 
     def __init__(self) -> None:
-        self._made: Any = None
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def get_signing_serializer(self, app: Flask) -> Any:
-        self._made = self._made or super().get_signing_serializer(app)
-        return self._made
+    def open_session(self, app: Flask, request: Request) -> Any:
+        text, now = request.cookies.get(self.get_cookie_name(app), ""), time.monotonic()
+        kept = self._kept.get(text)
+        if kept is not None and now < kept[0]:
+            return self.session_class(kept[1])
+        opened = super().open_session(app, request)
+        if opened:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[text] = (now + KEEP_S, dict(opened))
+        return opened
 
 
 def configure(server: Flask, config: Settings) -> None:
