@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, abort, request
 
+from web.api import cors
 from weir.settings import settings
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -74,7 +75,8 @@ def protect(server: Flask, script_hashes: Callable[[], Sequence[str]]) -> None:
         if request.method not in ("GET", "HEAD", "OPTIONS"):
             told, bearer = request.headers, request.headers.get("Authorization", "").lower().startswith("bearer ")
             own = f"{'https' if config.web_tls else 'http'}://{request.host}"
-            if not write_allowed(told.get("Origin"), told.get("Sec-Fetch-Site"), own, bearer):
+            front_end = bearer and cors.allowed(told.get("Origin")) and request.path.startswith(f"{cors.BASE}/")
+            if not front_end and not write_allowed(told.get("Origin"), told.get("Sec-Fetch-Site"), own, bearer):
                 abort(403, "This request does not come from a page of this server.")
 
     @server.after_request

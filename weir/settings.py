@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     web_proxies: int = 0
     #: Requests a second that a token, or a session, may make of `/api/v1`; four times as many at once.
     api_rate: float = 20.0
+    #: Origins, separated by blanks, whose pages may use `/api/v1` with a token: `https://front.example`.
+    api_origins: str = ""
     tiles_url: str = ""
     tiles_attribution: str = ""
     fleet_sensors: int = 50

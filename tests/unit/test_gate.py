@@ -303,6 +303,38 @@ def test_accounts_are_made_changed_and_removed_by_command(web: FlaskClient, home
     assert ask(web, "/api/live").status_code == 401
 
 
+def test_a_front_end_of_others_uses_the_api_with_a_token_if_it_is_named(
+    web: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = CliRunner().invoke(cli, ["token", "add", "front", "--role", "operator"], catch_exceptions=False).output
+    told = {
+        "Authorization": f"Bearer {text.strip()}",
+        "Origin": "https://front.example",
+        "Sec-Fetch-Site": "cross-site",
+    }
+    path = "/api/v1/alerts/a/commands"
+    assert "Access-Control-Allow-Origin" not in ask(web, "/api/v1/whoami", headers=told).headers
+    assert ask(web, path, "POST", json={}, headers=told).status_code == 403
+    assert ask(web, path, "OPTIONS", headers={"Origin": "https://front.example"}).status_code == 401
+    with monkeypatch.context() as patch:
+        patch.setenv("WEIR_API_ORIGINS", "https://front.example https://other.example")
+        settings.cache_clear()
+        asked = ask(web, path, "OPTIONS", headers={"Origin": "https://front.example"})
+        assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (204, "https://front.example")
+        answer = ask(web, "/api/v1/whoami", headers=told)
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "https://front.example")
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert ask(web, path, "POST", json={}, headers=told).status_code == 400
+        sign_in(web)
+        del told["Authorization"]
+        assert ask(web, path, "POST", json={}, headers=told).status_code == 403
+        assert ask(web, "/_dash-update-component", "POST", json={}, headers=told).status_code == 403
+        other = ask(web, "/api/v1/whoami", headers={"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in other.headers
+    settings.cache_clear()
+    CliRunner().invoke(cli, ["token", "revoke", "front"], catch_exceptions=False)
+
+
 def test_a_huge_body_is_refused(web: FlaskClient) -> None:
     token = csrf(web)
     big = {"csrf": token, "name": "anna", "password": "x" * 100_000}

@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web.access import addresses, bearer, login, sessions
 from web.access.identity import Identity
+from web.api import cors
 from web.api.problems import problem
 from web.security import LOOPBACK
 from web.store import now_ms
@@ -47,6 +48,9 @@ def protect(server: Flask) -> None:
         g.identity = None
         if request.path in OPEN:
             return None
+        asked = cors.preflight()
+        if asked is not None:
+            return asked
         if request.method == "GET" and "token" in request.args and _is_page():
             return _by_link(request.args["token"])
         g.identity = everybody or _identify()

@@ -9,9 +9,9 @@ import msgspec
 
 import weir
 from web.api import answers
+from web.api.cors import BASE
 from web.api.endpoints import ENDPOINTS, Endpoint
 
-BASE = "/api/v1"
 ERRORS = {
     "400": "A parameter is wrong: `parameter` names it",
     "401": "No token, or one that is unknown, revoked or too old",

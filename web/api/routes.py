@@ -16,9 +16,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from web.access.identity import current
 from web.access.limiter import Limiter
-from web.api import problems
+from web.api import cors, problems
+from web.api.cors import BASE
 from web.api.endpoints import ENDPOINTS, Endpoint
-from web.api.openapi import BASE, document
+from web.api.openapi import document
 from web.api.parameters import check, parse
 from web.api.problems import Wrong
 from web.store import StoreDown
@@ -41,6 +42,7 @@ def _limiter() -> Limiter:
 
 def add(server: Flask) -> None:
     """Add every endpoint, `openapi.json` and `docs`. What else is under the base is a 404 of the API's kind."""
+    cors.add(server)
     for one in ENDPOINTS:
         path = one.path.replace("{id}", "<id>")
         server.add_url_rule(f"{BASE}{path}", f"api_{one.name}", _serve(one), methods=[one.method])
