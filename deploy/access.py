@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import http.client
 import os
 import secrets
 import sys
@@ -63,6 +64,20 @@ def link(config: Settings, path: str = "/") -> str:
     except RedisError as error:
         raise SetupError(f"Redis takes no link ({error}): see `weir status`") from error
     return f"{url}{'&' if '?' in path else '?'}token={secret}"
+
+
+def session(config: Settings) -> str:
+    """A new session of an operator, as the value of a `Cookie` header: for benches and tests. Raises `SetupError`."""
+    path = link(config).removeprefix(status.url(config).rstrip("/"))
+    connection = http.client.HTTPConnection(config.host, config.web_port, timeout=10)
+    try:
+        connection.request("GET", path)
+        told = connection.getresponse().headers.get("Set-Cookie", "")
+    except OSError as error:
+        raise SetupError(f"the dashboard does not answer ({error}): see `weir status`") from error
+    finally:
+        connection.close()
+    return told.partition(";")[0]
 
 
 def show_link() -> None:

@@ -131,3 +131,11 @@ def bench_plots() -> None:
 
     for path in plots.write():
         say(str(path))
+
+
+@bench.command("access")
+def bench_access(count: int = 5000) -> None:
+    """What sign-in costs each request."""
+    from deploy.bench import access
+
+    runlog.write("Access", f"weir bench access --count {count}", access.run(count, say))

@@ -13,7 +13,7 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from deploy import access
+from deploy import access, status
 from deploy.cli import cli
 from deploy.stack import Stack
 from tests.alerts import provoke
@@ -64,6 +64,11 @@ def test_the_link_command_prints_a_link_and_nothing_else(config: Settings, weir:
     assert Browser(config).get(path_of(output.strip())).status == 303
 
 
+def test_a_bench_gets_a_session_of_its_own(config: Settings) -> None:
+    name, _, value = access.session(config).partition("=")
+    assert Browser(config, cookies={name: value}).get("/api/v1/whoami").json["role"] == "operator"
+
+
 def test_of_many_who_open_a_link_at_once_one_is_let_in(config: Settings) -> None:
     link = path_of(access.link(config))
     with ThreadPoolExecutor(10) as pool:
@@ -105,6 +110,20 @@ def test_sessions_and_signing_out_outlive_a_restart_of_the_web(stack: Stack, con
     eventually(back)
     assert stays.get("/api/live").status == 200
     assert Browser(config, cookies=copy).get("/api/live").status == 401
+
+
+def test_the_webs_database_role_can_only_read(config: Settings) -> None:
+    writing = """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                 AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"""
+    making = "SELECT has_schema_privilege('public', 'CREATE')"
+    running = """SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+                 AND has_function_privilege(oid, 'EXECUTE')"""
+    above = "SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreaterole OR rolcreatedb)"
+    found = [status.postgres_rows(config, query, ()) for query in (writing, making, running, above)]
+    assert found == [[], [(False,)], [], []]
+    assert status.postgres_rows(config, "SELECT count(*) > 5 FROM pg_tables WHERE schemaname = 'public'", ()) == [
+        (True,)
+    ]
 
 
 @pytest.fixture(scope="module")
