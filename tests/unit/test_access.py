@@ -68,6 +68,12 @@ def test_one_key_does_not_use_up_the_tries_of_another_and_memory_is_bounded() ->
     assert len(limiter) == 100
 
 
+def test_what_costs_more_takes_more_and_never_waits_for_ever() -> None:
+    limiter = Limiter(1, 6)
+    assert (limiter.take("a", 0, 5), limiter.take("a", 0, 5), limiter.take("a", 4, 5)) == (0, 4, 0)
+    assert Limiter(1, 2).take("b", 0, 5) == 0
+
+
 @given(st.integers(0, 2**40), st.sampled_from(Role))
 def test_a_token_opens_until_it_ends_and_only_whole(now: int, role: Role) -> None:
     text, kept = new_token("bot", role, now, now + 10)

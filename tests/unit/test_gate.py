@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from deploy.cli import cli
 from web import feed, store
-from web.access import books, gate, login, sessions
+from web.access import books, gate, login, passwords, sessions
 from web.access.addresses import login_for
 from web.access.limiter import Limiter
 from web.api import routes
@@ -31,7 +31,8 @@ from weir.settings import settings
 BASE = "http://127.0.0.1:8050"
 OWN = {"Origin": BASE}
 PASSWORD = "correct horse battery"
-HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+HASH = CHEAP.hash(PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("WEIR_HOME", str(home))
         for module, name in ((books, "_books"), (sessions, "_sessions"), (feed, "_feed"), (store, "_store")):
             patch.setattr(module, name, None)
+        patch.setattr(passwords, "_hasher", CHEAP)
+        patch.setattr(passwords, "_nobody", "")
         settings.cache_clear()
         yield home
         feed.close_streams()
@@ -192,7 +195,7 @@ def test_after_signing_out_a_copy_of_the_cookie_opens_nothing(web: FlaskClient) 
 
 
 def test_a_session_ends_with_its_account_its_password_or_its_role(web: FlaskClient, home: Path) -> None:
-    other = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("another password")
+    other = CHEAP.hash("another password")
     for changed in ([], [Account("anna", Role.VIEWER, other, 2)], [Account("anna", Role.OPERATOR, HASH, 2)]):
         accounts(home, Account("anna", Role.VIEWER, HASH, 1))
         assert sign_in(web).status_code == 303

@@ -19,12 +19,12 @@ class Limiter:
         """Seconds until the next try is allowed: 0 if it is now. Takes nothing."""
         return max(0.0, (1.0 - self._left(key, now)) / self._rate)
 
-    def take(self, key: str, now: float) -> float:
-        """As `wait`, and if a try is allowed it is taken."""
-        left = self._left(key, now)
-        if left < 1.0:
-            return (1.0 - left) / self._rate
-        self._held[key] = (left - 1.0, now)
+    def take(self, key: str, now: float, cost: float = 1.0) -> float:
+        """As `wait`, and if a try is allowed it is taken. One that counts for more than `burst` empties the bucket."""
+        left, cost = self._left(key, now), min(cost, self._burst)
+        if left < cost:
+            return (cost - left) / self._rate
+        self._held[key] = (left - cost, now)
         self._held.move_to_end(key)
         while len(self._held) > self._most:
             self._held.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import math
 import secrets
 import threading
@@ -12,12 +13,14 @@ from typing import Any
 
 from flask import Flask, Response, make_response, redirect, render_template, request, session
 
-from web.access import addresses, passwords, sessions
+from web.access import addresses, books, passwords, sessions
 from web.access.identity import current
 from web.access.limiter import Limiter
 from web.store import now_ms
 from web.units import age
 from weir.access import ACCOUNT
+
+log = logging.getLogger("weir.web")
 
 #: Tries to sign in: five for an account, then one in 30 s; twenty for an address, then one in 6 s.
 _of_account = Limiter(rate=1 / 30, burst=5)
@@ -49,6 +52,9 @@ def add(server: Flask) -> None:
             return page(f"Too many tries: wait {math.ceil(wait)} s.", 429, wait)
         account = passwords.check(name, request.form.get("password", ""))
         if account is None:
+            # A name that nobody has may be a password typed into the wrong field: it is not written down.
+            told = name if name in books.accounts() else "a name nobody has"
+            log.warning("a log-in as %s from %s failed", told, request.remote_addr)
             return page("This name and this password do not belong together.", 401)
         with _lock:
             _of_account.forgive(name)

@@ -14,7 +14,10 @@ from web.api import parameters as take
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`path` as OpenAPI writes it; names in braces are parameters of `takes`, too. `body`: what a POST carries."""
+    """`path` as OpenAPI writes it; names in braces are parameters of `takes`, too. `body`: what a POST carries.
+
+    `cost`: for how many requests it counts.
+    """
 
     path: str
     name: str
@@ -25,6 +28,7 @@ class Endpoint:
     method: str = "GET"
     body: type[Struct] | None = None
     status: int = 200
+    cost: int = 1
 
 
 ENDPOINTS = (
@@ -45,7 +49,7 @@ ENDPOINTS = (
     Endpoint("/alerts/{id}/commands", "command", "Acknowledge, shelve or comment; for operators", take.OfOneAlert,
              answers.Accepted, handlers.command, "POST", take.Command, 202),
     Endpoint("/forecasts", "forecast", "The next hour or day of a series, with intervals", take.OfForecast,
-             answers.Forecast, more_handlers.forecast),
+             answers.Forecast, more_handlers.forecast, cost=5),
     Endpoint("/forecasts/skill", "skill", "What past forecasts were worth, series by series", take.OfSkill,
              answers.Skills, more_handlers.skill),
     Endpoint("/forecasts/crossings", "crossings", "Limits that will probably be crossed", take.Nothing,

@@ -67,7 +67,7 @@ def add(server: Flask) -> None:
 def _serve(one: Endpoint) -> Callable[..., Response]:
     def serve(**path: str) -> Response:
         try:
-            _slow_down()
+            _slow_down(one.cost)
             return _answer(encode(one.handle(*_asked(one, path))), one.status)
         except Wrong as error:
             return problems.of(error)
@@ -85,10 +85,10 @@ def _serve(one: Endpoint) -> Callable[..., Response]:
     return serve
 
 
-def _slow_down() -> None:
+def _slow_down(cost: int) -> None:
     who = current()
     with _lock:
-        wait = _limiter().take(who.key if who else request.remote_addr or "", time.monotonic())
+        wait = _limiter().take(who.key if who else request.remote_addr or "", time.monotonic(), cost)
     if wait:
         raise Wrong(f"At most {settings().api_rate:g} requests a second.", status=429, wait=wait)
 
