@@ -108,7 +108,10 @@ class Table:
         return Points(ts, *(ts.astype(float),) * 3)
 
 
-@given(st.lists(st.integers(0, 500), unique=True, max_size=120), st.integers(1, 30))
+@given(
+    st.sampled_from([0, 40]).flatmap(lambda least: st.lists(st.integers(0, 500), unique=True, min_size=least)),
+    st.integers(1, 30),
+)
 def test_pages_of_readings_together_are_all_readings_in_order(ts: list[int], limit: int) -> None:
     table = Table(sorted(ts), most=20)
     with pytest.MonkeyPatch.context() as patch:
