@@ -36,7 +36,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Weir", "version": weir.__version__, "description": _ABOUT},
         "servers": [{"url": BASE}],
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}],
         "paths": paths,
         "components": {
             "schemas": {name: _plain(schema) for name, schema in schemas.items() if name not in taken},
