@@ -164,3 +164,11 @@ def bench_decoders(messages: int = 20_000) -> None:
     from deploy.bench import decoders
 
     runlog.write("Decoders", f"weir bench decoders --messages {messages}", decoders.run(messages, say))
+
+
+@bench.command("access")
+def bench_access(count: int = 5000) -> None:
+    """What sign-in costs each request."""
+    from deploy.bench import access
+
+    runlog.write("Access", f"weir bench access --count {count}", access.run(count, say))

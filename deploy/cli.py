@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy import accounts, anomalies, backup, editing, looking, migrations, status, storage
+from deploy import access, accounts, anomalies, backup, editing, looking, migrations, status, storage
 from deploy.benches import bench
 from deploy.device_commands import device
 from deploy.discover import discover
@@ -94,9 +94,13 @@ def up(
         console.print("==> starting Weir")
     config = _bring_up(stack, names, detach)
     took = f"{time.monotonic() - started:.0f} s"
-    console.print(
-        f"Weir {'was already running' if already else f'is up after {took}'}: [bold]{status.url(config)}[/bold]"
-    )
+    console.print(f"Weir {'was already running' if already else f'is up after {took}'}:")
+    # Whole on one line, whatever the width: it is there to be clicked.
+    print(access.link(config) if not only else status.url(config), flush=True)
+    if not only and config.auth == "on":
+        console.print("That link signs you in, once, within 15 minutes; `weir link` prints another.")
+    elif not only:
+        console.print("[yellow]WEIR_AUTH=off: whoever reaches this port may do everything.[/yellow]")
     if detach:
         console.print("Stop it with `weir down` (or `make down`).")
         return
@@ -166,6 +170,8 @@ def show_status(as_json: Json = False) -> None:
             str(one["restarts"]),
         )
     console.print(report["url"] if report["components"] else "Weir is not running: `weir up` starts it.")
+    if report["components"]:
+        console.print("To sign in: `weir link` prints a link, `weir open` opens it.")
     console.print(table)
     if report["ledger"]:
         console.print("ledger: " + ", ".join(f"{name} {count}" for name, count in report["ledger"].items()))
@@ -250,6 +256,10 @@ cli.add_typer(bench, name="bench")
 cli.add_typer(device, name="device")
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
+cli.add_typer(access.user, name="user")
+cli.add_typer(access.token, name="token")
+cli.command("link")(access.show_link)
+cli.command("open")(access.open_link)
 
 cli.command("export")(export)
 cli.command("import")(import_)

@@ -9,7 +9,8 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
-from web import routes, security
+from web import account, api, routes, security
+from web.access import gate
 from web.pages import alerts, forecasts, map, pipeline, sensor, sensors
 from weir.settings import settings
 
@@ -46,14 +47,16 @@ def create() -> Dash:
     for module, path, name in PAGES:
         dash.register_page(module.__name__, path=path, name=name, title=f"{name} · Weir", layout=module.layout)
         module.register(app)
-    app.layout = _frame()
+    app.layout = _frame  # a function: who is signed in is seen in it
     _register(app)
     routes.add(app.server)
+    api.add(app.server)
     # Fresh workers would race on Dash's lazy set-up; the pages' part of it waits for a first request.
     app._setup_server()
     with app.server.test_request_context("/"):
         app.server.preprocess_request()
     security.protect(app.server, app.csp_hashes)
+    gate.protect(app.server)
     return app
 
 
@@ -101,6 +104,7 @@ def _tools() -> Any:
                 attributes={"input": {"aria-label": "Refresh"}},
                 comboboxProps={"shadow": "md"},
             ),
+            account.badge(),
             dmc.ColorSchemeToggle(
                 id="scheme",
                 lightIcon=html.Span(className="icon icon-sun"),

@@ -8,9 +8,11 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from web.access.identity import acting
 from weir import connections
 from weir.errors import WeirError
 from weir.events import AlertCommand
@@ -54,11 +56,15 @@ class Commands:
         threading.Thread(target=self._loop.run_forever, name="commands", daemon=True).start()
 
     def send(self, commands: list[AlertCommand]) -> None:
-        """Return once Kafka has all of them. Raises `NotSent`; some may have been taken then."""
-        self._wait(self._send(commands))
+        """Return once Kafka has all of them, in the name of who asks. Raises `NotSent`; some may have been taken then.
+
+        Through this and `put` the dashboard and the API write: here `NotAllowed` is raised for viewers.
+        """
+        self._wait(self._send([msgspec.structs.replace(one, by=acting(one.by)) for one in commands]))
 
     def put(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
-        """Return once Kafka has this record. Raises `NotSent`."""
+        """Return once Kafka has this record. Raises `NotSent`, `NotAllowed`."""
+        acting("")
         self._wait(self._put(topic, key, value, partition))
 
     def _wait(self, sending: Coroutine[Any, Any, None]) -> None:

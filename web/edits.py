@@ -9,6 +9,7 @@ import msgspec
 import redis
 from redis.exceptions import RedisError
 
+from web.access.identity import acting
 from web.commands import NotSent, commands
 from weir import edits, keys, topics
 from weir.readings import Edit, Metric, encode
@@ -22,9 +23,10 @@ _making = threading.Lock()
 def save(site: str, sensor: str, said: Edit, at: int) -> None:
     """Add `said` to what people said before. Returns once Kafka has it.
 
-    Raises `Refused` for what no sensor may be told to be, `NotSent` when Redis or Kafka does not answer.
+    Raises `Refused` for what no sensor may be told to be, `NotSent` when Redis or Kafka does not answer,
+    `NotAllowed` for all but operators.
     """
-    said = edits.checked(site, sensor, said)
+    said = edits.checked(site, sensor, msgspec.structs.replace(said, by=acting(said.by)))
     try:
         held = _client().hget(keys.EDITS, f"{site}/{sensor}")
     except RedisError as error:

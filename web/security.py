@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, abort, request
 
+from web.api import cors
 from weir.settings import settings
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def policy(script_hashes: Sequence[str], tiles: str = "") -> str:
@@ -32,10 +33,24 @@ def policy(script_hashes: Sequence[str], tiles: str = "") -> str:
     )
 
 
-def host_allowed(host: str, own: str) -> bool:
-    """A page of another name that resolves to this machine (DNS rebinding) is refused."""
+def host_allowed(host: str, own: str, public: str = "") -> bool:
+    """A page of another name that resolves to this machine (DNS rebinding) is refused.
+
+    `own` is the address listened on, `public` the name, with its port, that a proxy in front goes by.
+    """
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    return name in _LOOPBACK or name == own
+    return name in LOOPBACK or name == own or (bool(public) and host == public)
+
+
+def write_allowed(origin: str | None, site: str | None, own: str, bearer: bool) -> bool:
+    """May a request that changes something go on? Only if it comes from a page of `own` (`http://127.0.0.1:8050`).
+
+    `origin` and `site` are its Origin and Sec-Fetch-Site. Browsers send one of them at least; what sends neither has
+    to show that it is no browser by a token in a header, which no page of others can add.
+    """
+    if origin is None and site is None:
+        return bearer
+    return origin in (None, own) and site in (None, "same-origin", "none")
 
 
 def tiles_origin(url: str) -> str:
@@ -55,13 +70,14 @@ def protect(server: Flask, script_hashes: Callable[[], Sequence[str]]) -> None:
 
     @server.before_request
     def check() -> None:
-        if not host_allowed(request.host, config.host):
-            abort(403)
-        if request.method not in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Site", "none") not in (
-            "same-origin",
-            "none",
-        ):
-            abort(403)
+        if not host_allowed(request.host, config.host, config.web_name):
+            abort(403, "This is not a name of this server: a proxy's name belongs in WEIR_WEB_NAME.")
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            told, bearer = request.headers, request.headers.get("Authorization", "").lower().startswith("bearer ")
+            own = f"{'https' if config.web_tls else 'http'}://{request.host}"
+            front_end = bearer and cors.allowed(told.get("Origin")) and request.path.startswith(f"{cors.BASE}/")
+            if not front_end and not write_allowed(told.get("Origin"), told.get("Sec-Fetch-Site"), own, bearer):
+                abort(403, "This request does not come from a page of this server.")
 
     @server.after_request
     def headers(response: Response) -> Response:
@@ -70,5 +86,11 @@ def protect(server: Flask, script_hashes: Callable[[], Sequence[str]]) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["X-Frame-Options"] = "DENY"
         response.headers["Permissions-Policy"] = "geolocation=(), camera=(), microphone=()"
+        if "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "no-store"
+        if config.web_tls:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response

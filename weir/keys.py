@@ -36,3 +36,11 @@ RECEIVED = "weir:received"
 
 #: Hash: what Mosquitto says of itself ($SYS) -> its number: `dropped`, `stored`, `clients`; `at`: when (ms).
 BROKER = "weir:broker"
+
+#: Sorted set: id of a browser session that was signed out -> ms from when on it would be over anyway.
+ENDED_SESSIONS = "weir:ended-sessions"
+
+
+def link(digest: str) -> str:
+    """A one-time link that has not been used: the key is the SHA-256 of its token, the value what may be done."""
+    return f"weir:link:{digest}"

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import redis
 
-from deploy import load, status
+from deploy import access, load, status
 from deploy.bench.runlog import Row
 from deploy.stack import Stack
 from edge.publisher import Publisher
@@ -114,7 +114,7 @@ def page_delays(config: Settings, count: int) -> list[float]:
         page = browser.new_page()
         # Filtered to one site, because the list beside the map shows the first 200 sensors only.
         publisher.data(SITE, "page", {"ts": time.time_ns() // 1_000_000, "metrics": {"temperature": 19.0}})
-        page.goto(f"{status.url(config)}?site={SITE}")
+        page.goto(access.link(config, f"/?site={SITE}"))
         row = page.locator(f'[data-sensor="{SITE}/page"]').first
         row.wait_for(timeout=60_000)
         for n in range(count):

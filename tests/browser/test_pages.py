@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Page, sync_playwright
 
-from deploy import status
+from deploy import access, status
 from deploy.stack import Stack
 from weir.settings import Settings
 
@@ -22,7 +22,9 @@ def page(stack: Stack, config: Settings) -> Iterator[Page]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page()
+        one = browser.new_page()
+        one.goto(access.link(config))
+        yield one
         browser.close()
 
 
