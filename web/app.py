@@ -10,10 +10,12 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
 from web import routes, security
-from web.pages import alerts, forecasts, map, pipeline, sensor
+from web.pages import alerts, forecasts, map, overview, pipeline, sensor
 from weir.settings import settings
 
+#: `/` stays the map, which shared links lead to and which says what is happening *where*.
 PAGES = (
+    (overview, "/overview", "Overview"),
     (map, "/", "Map"),
     (sensor, "/sensor", "Sensor"),
     (forecasts, "/forecasts", "Forecasts"),
