@@ -9,7 +9,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
-from web import routes, security
+from web import routes, routes_pages, security
 from web.pages import alerts, forecasts, map, overview, pipeline, sensor
 from weir.settings import settings
 
@@ -50,6 +50,7 @@ def create() -> Dash:
     app.layout = _frame()
     _register(app)
     routes.add(app.server)
+    routes_pages.add(app.server)
     # Fresh workers would race on Dash's lazy set-up; the pages' part of it waits for a first request.
     app._setup_server()
     with app.server.test_request_context("/"):
