@@ -22,6 +22,7 @@ PAGES = (
     (alerts, "/alerts", "Alerts"),
     (pipeline, "/pipeline", "Pipeline"),
 )
+SLOW_MS = 30_000
 PACES = (1, 2, 5, 10, 30, 60)
 THEME: dict[str, Any] = {
     "primaryColor": "blue",
@@ -66,6 +67,8 @@ def _frame() -> Any:
             dcc.Store(id="viewer"),
             dcc.Store(id="nowhere"),
             dcc.Interval(id="tick", interval=settings().refresh_s * 1000),
+            # For what changes each minute at most, however fast the rest is refreshed.
+            dcc.Interval(id="tick-slow", interval=SLOW_MS),
             html.A("Skip to content", href="#content", className="skip"),
             html.Header([_brand(), _navigation(), _tools()], className="top"),
             html.Main(dash.page_container, id="content"),
@@ -122,6 +125,7 @@ def _register(app: Dash) -> None:
         ClientsideFunction("weir", "pace"),
         Output("tick", "interval"),
         Output("tick", "disabled"),
+        Output("tick-slow", "disabled"),
         Input("refresh-select", "value"),
     )
     app.clientside_callback(

@@ -136,7 +136,7 @@
     pace: function (value) {
       const seconds = Number(value);
       live.setPace(seconds);
-      return [Math.max(1, seconds) * 1000, seconds === 0];
+      return [Math.max(1, seconds) * 1000, seconds === 0, seconds === 0];
     },
     /* Also the first thing called once the frame is drawn. */
     moved: function (path) {
@@ -155,14 +155,20 @@
     },
   });
 
-  const DEFAULTS = { window: "6h", colour: "status", ahead: "1h" };
+  /* Follows an address of our own as dcc.Link does: no reload. */
+  window.weirGo = function (href) {
+    history.pushState({}, "", href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  };
+
+  const DEFAULTS = { window: "6h", colour: "status", ahead: "1h", cluster: "auto" };
   window.weirAddress = function (values) {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(values)) {
       const text = Array.isArray(value) ? value.join(",") : value;
       if (text && DEFAULTS[name] !== text) query.set(name, text);
     }
-    const text = query.toString().replaceAll("%2C", ",");
+    const text = query.toString().replaceAll("%2C", ",").replaceAll("%2F", "/");
     history.replaceState(history.state, "", location.pathname + (text ? "?" + text : ""));
   };
 
