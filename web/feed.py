@@ -72,6 +72,7 @@ class Feed:
                 "read": self.read_at,
                 "counts": self.state.counts(),
                 "alerts": len(self.state.alerts),
+                "critical": self.state.critical,
                 "sensors": self.state.changes(known) if known < self.state.version else [],
             }
 

@@ -224,6 +224,16 @@ def _forecast(figure: go.Figure, points: Points, forecast: ForecastLike, unit: s
     )
 
 
+def local_times(ms: list[int], viewer: Viewer) -> np.ndarray:
+    """Times (ms UTC) on the clock of the viewer."""
+    return _times(np.array(ms, dtype=np.int64), viewer)
+
+
+def base_layout(figure: go.Figure, viewer: Viewer, height: int) -> None:
+    """How every figure of Weir looks."""
+    _style(figure, viewer, height)
+
+
 def _times(ts: np.ndarray, viewer: Viewer) -> np.ndarray:
     return (ts + viewer.offset * 60_000).astype("datetime64[ms]")
 

@@ -3,7 +3,7 @@
   "use strict";
   const live = {
     sensors: new Map(), // key -> {k, s, t, m, kind, name, at, units}
-    counts: {}, alerts: 0, version: "", newest: null, skew: 0, redis: true, reached: 0, failed: 0,
+    counts: {}, alerts: 0, critical: 0, version: "", newest: null, skew: 0, redis: true, reached: 0, failed: 0,
     pace: 5, listeners: [],
   };
   window.weirLive = live;
@@ -28,6 +28,7 @@
     }
     live.counts = body.counts;
     live.alerts = body.alerts;
+    live.critical = body.critical || 0;
     live.version = body.version;
     live.newest = body.newest;
     live.redis = body.redis;
