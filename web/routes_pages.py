@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+from itertools import chain
 from typing import Any
 
 from flask import Flask, Response, request
 
-from web import playback, queries, queries_playback
+from web import export, playback, queries, queries_playback
 from web.feed import feed
 from web.kept import Kept
 from web.store import StoreDown, now_ms, store
+from web.urls import parse
 from weir.readings import NAME, encode
 
+#: Name -> what makes the file, and what it is.
+FORMS = {"csv": (export.csv, "text/csv"), "parquet": (export.parquet, "application/vnd.apache.parquet")}
 SPARK_MS = 6 * 3_600_000
 _past: Kept[bytes] = Kept(60.0, most=20)
 _sparks: Kept[bytes] = Kept(15.0, most=500)
@@ -34,6 +38,34 @@ def add(server: Flask) -> None:
         if not all(NAME.match(name) for name in names):
             return _refused("site, sensor and metric are names")
         return _kept(_sparks, names, lambda: gzip.compress(encode(_points(*names)), 1), "application/json")
+
+    @server.get("/pages/export")
+    def exported() -> Response:
+        return _file()
+
+
+def _file() -> Response:
+    view = parse(request.args)
+    names = (view.site, view.sensor, view.metric)
+    form = request.args.get("format", "csv")
+    if not all(names) or form not in FORMS or view.notices:
+        return _refused("site, sensor, metric, window and format (csv or parquet) say what is exported")
+    until = now_ms()
+    try:
+        number = queries.series(store(), view.site, view.sensor).get(view.metric)
+        if number is None:
+            return Response("nothing of this series has been archived", 404, mimetype="text/plain")
+        found = export.pieces(store(), number, until - view.window_ms, until)
+        first = next(found)  # that the database is away is told before the file begins
+    except StoreDown as error:
+        return Response(str(error), 503, mimetype="text/plain")
+    live = feed().state.sensors.get(f"{view.site}/{view.sensor}")
+    make, mimetype = FORMS[form]
+    body = make(chain([first], found), *names, live.unit(view.metric) if live else "")
+    answer = Response(body, mimetype=mimetype)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{"_".join(names)}.{form}"'
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 def _frames(colour: str) -> playback.Frames:

@@ -1,4 +1,4 @@
-/* What the tables call by name: AG Grid's functions may not be sent by the server under our content security policy. */
+/* What pages and tables call by name: AG Grid's functions may not be sent by the server under our content security policy. */
 (function () {
   "use strict";
   const functions = window.dashAgGridFunctions = window.dashAgGridFunctions || {};
@@ -10,6 +10,10 @@
 
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.weir = Object.assign(window.dash_clientside.weir || {}, {
+    exports: function (site, sensor, metric, window_) {
+      const query = new URLSearchParams({ site: site || "", sensor: sensor || "", metric: metric || "", window: window_ || "6h" });
+      return ["csv", "parquet"].map((form) => "/pages/export?" + query + "&format=" + form);
+    },
     /* The sensor of the chosen row is shown above the table. */
     fleetRow: function (rows) {
       if (rows && rows.length) {

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from web import figures, queries, units
+from web import compare, figures, queries, units
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
 from web.live import LiveSensor
 from web.parts import choice, heading, known, notices, panel, pick, problem
 from web.store import StoreDown, now_ms, store
-from web.urls import WINDOWS, View, parse
+from web.urls import MAX_SENSORS, WINDOWS, View, parse
 
 RAW_UP_TO_MS = WINDOWS["24h"]
+MOST_OTHERS = 2000
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
@@ -42,9 +44,14 @@ def layout(**query: str) -> Any:
                 ],
                 className="window",
             ),
+            dmc.MultiSelect(
+                id="sensor-sensors", label="Compare", data=_others(sites, view.sensors), value=list(view.sensors),
+                maxValues=MAX_SENSORS, searchable=True, clearable=True, limit=50, size="sm", className="choice wide",
+                placeholder="" if view.sensors else "add sensors to compare",
+            ),
         ],
         className="filters",
-    )
+    )  # fmt: skip
     told_view = View(notices=(*view.notices, *told))
     return html.Div(
         [
@@ -61,9 +68,21 @@ def layout(**query: str) -> Any:
                     style={"height": 420},
                 ),
                 html.Div(id="sensor-note", className="note"),
+                html.Div(
+                    [
+                        html.Span("Export the readings of this window:", className="dim"),
+                        html.A("CSV", id="export-csv", href="#", className="card-link"),
+                        html.A("Parquet", id="export-parquet", href="#", className="card-link"),
+                    ],
+                    className="export",
+                ),
             ),
-            panel("Latest values", html.Div(id="sensor-latest")),
+            html.Div(
+                [panel("Latest values", html.Div(id="sensor-latest")), panel("About", html.Div(id="sensor-about"))],
+                className="two",
+            ),
             dcc.Store(id="sensor-nowhere"),
+            dcc.Store(id="sensor-drawn"),
         ],
         className="page",
     )
@@ -92,6 +111,16 @@ def register(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("weir", "address"),
         Output("sensor-nowhere", "data"),
+        Input("sensor-site", "value"),
+        Input("sensor-sensor", "value"),
+        Input("sensor-metric", "value"),
+        Input("window-select", "value"),
+        Input("sensor-sensors", "value"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("weir", "exports"),
+        Output("export-csv", "href"),
+        Output("export-parquet", "href"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("sensor-metric", "value"),
@@ -125,26 +154,37 @@ def register(app: Dash) -> None:
         Output("sensor-chart", "figure"),
         Output("sensor-note", "children"),
         Output("sensor-problem", "children"),
+        Output("sensor-drawn", "data"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("sensor-metric", "value"),
         Input("window-select", "value"),
+        Input("sensor-sensors", "value"),
         Input("viewer", "data"),
         Input("tick", "n_intervals"),
+        State("sensor-drawn", "data"),
     )
-    def chart(site: str, sensor: str, metric: str, window: str, stored: Any, _tick: int) -> Any:
+    def chart(
+        site: str, sensor: str, metric: str, window: str, compared: Any, stored: Any, _tick: int, drawn: Any
+    ) -> Any:
         viewer = Viewer.of(stored)
-        view = parse({"site": site, "sensor": sensor, "metric": metric, "window": window})
+        together = ",".join(compared) if isinstance(compared, list) else ""
+        view = parse({"site": site, "sensor": sensor, "metric": metric, "window": window, "sensors": together})
+        revision = "/".join((view.site, view.sensor, view.metric, view.window, *view.sensors))
+        seen = [revision, _newest(view), viewer.dark, viewer.offset]
+        if seen == drawn:  # nothing new of these sensors: the chart stands as it is
+            return no_update, no_update, no_update, no_update
         try:
             figure, note = draw(view, viewer, now_ms())
         except StoreDown as error:
-            return no_update, no_update, problem(str(error))
-        figure.update_layout(uirevision="/".join((view.site, view.sensor, view.metric, view.window)))
-        return figure, note, None
+            return no_update, no_update, problem(str(error)), None
+        figure.update_layout(uirevision=revision)
+        return figure, note, None, seen
 
     @app.callback(
         Output("sensor-heading", "children"),
         Output("sensor-latest", "children"),
+        Output("sensor-about", "children"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("viewer", "data"),
@@ -154,7 +194,25 @@ def register(app: Dash) -> None:
         live = feed()
         with live.lock:
             one = live.state.sensors.get(f"{site}/{sensor}")
-            return _heading(site, sensor, one), _latest(one, Viewer.of(stored))
+            return _heading(site, sensor, one), _latest(one, Viewer.of(stored)), _about(one)
+
+
+def _newest(view: View) -> list[int]:
+    """When the newest reading of each sensor shown was cached (ms): the chart is drawn again when one has changed.
+
+    At the latest each minute, for time goes on also where nothing comes.
+    """
+    live = feed()
+    keys = (f"{view.site}/{view.sensor}", *view.sensors)
+    with live.lock:
+        found = [live.state.sensors.get(key) for key in keys]
+        return [one.latest.at if one and one.latest else 0 for one in found] + [now_ms() // 60_000]
+
+
+def _others(sites: dict[str, dict[str, Any]], chosen: tuple[str, ...]) -> list[str]:
+    """What can be compared; a browser would be slow with more than `MOST_OTHERS`."""
+    keys = (f"{site}/{sensor}" for site, sensors in sites.items() for sensor in sensors)
+    return list(dict.fromkeys((*chosen, *islice(keys, MOST_OTHERS))))
 
 
 def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
@@ -164,6 +222,10 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     number = queries.series(store(), view.site, view.sensor).get(view.metric)
     if number is None:
         return figures.message("Nothing of this series has been archived yet", viewer), ""
+    if view.sensors:
+        own = f"{view.site}/{view.sensor}"
+        keys = dict.fromkeys((own, *view.sensors))
+        return compare.draw(list(keys)[:MAX_SENSORS], view.metric, now - view.window_ms, now, viewer)
     since, banded = now - view.window_ms, view.window_ms > RAW_UP_TO_MS
     get = queries.five_minutes if banded else queries.raw
     points = get(store(), number, since, now)
@@ -213,6 +275,26 @@ def _latest(one: LiveSensor | None, viewer: Viewer) -> Any:
     ]
     head = html.Tr([html.Th(text) for text in ("Metric", "Value", "Measured", "Age")])
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], id="latest-table", className="plain"))
+
+
+def _about(one: LiveSensor | None) -> Any:
+    """What the sensor's birth says of it."""
+    birth = one.birth.birth if one and one.birth else None
+    if one is None or birth is None:
+        return dmc.Text("It has not announced itself: only its readings are known.", c="dimmed", size="sm")
+    place = f"{birth.lat:.5f}, {birth.lon:.5f}" if birth.lat is not None and birth.lon is not None else "not told"
+    told = [("Site", one.site), ("Sensor", one.sensor), ("Kind", one.kind), ("Latitude, longitude", place),
+            ("Connection", one.state or "not told"), ("Announced", units.utc(one.birth.at) if one.birth else "")]  # fmt: skip
+    for name, metric in birth.metrics.items():
+        limits = [units.measure(limit, metric.unit) for limit in (metric.min, metric.max)]
+        told.append(
+            (
+                units.pretty(name),
+                (units.symbol(metric.unit) or "no unit")
+                + (f", {limits[0]} … {limits[1]}" if limits != ["–", "–"] else ""),
+            )
+        )
+    return html.Dl([part for name, value in told for part in (html.Dt(name), html.Dd(value))], className="about")
 
 
 def _ago(ms: int) -> str:
