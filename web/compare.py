@@ -51,6 +51,6 @@ def figure(found: dict[str, Points], metric: str, unit: str, viewer: Viewer) -> 
         )  # fmt: skip
     figures.base_layout(made, viewer, 420)
     made.update_layout(hovermode="x")
-    symbol = units.symbol(unit)
-    made.update_yaxes(title_text=f"{units.pretty(metric)} ({symbol})" if symbol else units.pretty(metric))
+    name = html.escape(units.pretty(metric))
+    made.update_yaxes(title_text=f"{name} ({sign})" if sign else name)
     return made

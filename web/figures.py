@@ -95,7 +95,8 @@ def series(
         _forecast(figure, points, forecast, unit, viewer)
         end = int(forecast.ts[-1])
     _style(figure, viewer, height)
-    title = f"{pretty(metric)} ({symbol(unit)})" if symbol(unit) else pretty(metric)
+    sign = html.escape(symbol(unit))
+    title = f"{html.escape(pretty(metric))} ({sign})" if sign else html.escape(pretty(metric))
     figure.update_yaxes(title_text=title)
     figure.update_xaxes(range=[_time(since, viewer), _time(end, viewer)])
     return figure

@@ -12,7 +12,8 @@ from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
 from web.pages import fleet
-from web.pages.sensor import CONFIG, preferred
+from web.pages.facts import preferred
+from web.pages.sensor import CONFIG
 from web.parts import choice, heading, known, notices, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import View, parse

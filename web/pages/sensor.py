@@ -12,7 +12,7 @@ from web import compare, figures, queries, units
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
-from web.live import LiveSensor
+from web.pages import facts
 from web.parts import choice, heading, known, notices, panel, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import MAX_SENSORS, WINDOWS, View, parse
@@ -26,7 +26,7 @@ def layout(**query: str) -> Any:
     view = parse(query)
     site, sensor, told = pick(view)
     metrics = _metrics(site, sensor)
-    metric = view.metric if view.metric in metrics else next(iter(preferred(metrics)), "")
+    metric = view.metric if view.metric in metrics else next(iter(facts.preferred(metrics)), "")
     if view.metric and metrics and view.metric not in metrics:
         told.append(f"This sensor has no metric “{view.metric}”: showing {metric}.")
     sites = known()
@@ -98,13 +98,8 @@ def _metrics(site: str, sensor: str) -> list[str]:
         return []
 
 
-def preferred(metrics: list[str]) -> list[str]:
-    """Temperature first, battery last."""
-    return sorted(metrics, key=lambda name: (name != "temperature", name == "battery", name))
-
-
 def _options(metrics: list[str]) -> list[dict[str, str]]:
-    return [{"value": name, "label": units.pretty(name)} for name in preferred(metrics)]
+    return [{"value": name, "label": units.pretty(name)} for name in facts.preferred(metrics)]
 
 
 def register(app: Dash) -> None:
@@ -148,7 +143,7 @@ def register(app: Dash) -> None:
     )
     def sensor_chosen(sensor: str, site: str, metric: str) -> Any:
         metrics = _metrics(site or "", sensor or "")
-        return _options(metrics), metric if metric in metrics else next(iter(preferred(metrics)), None)
+        return _options(metrics), metric if metric in metrics else next(iter(facts.preferred(metrics)), None)
 
     @app.callback(
         Output("sensor-chart", "figure"),
@@ -194,7 +189,7 @@ def register(app: Dash) -> None:
         live = feed()
         with live.lock:
             one = live.state.sensors.get(f"{site}/{sensor}")
-            return _heading(site, sensor, one), _latest(one, Viewer.of(stored)), _about(one)
+            return facts.heading_of(site, sensor, one), facts.latest(one, Viewer.of(stored)), facts.about(one)
 
 
 def _newest(view: View) -> list[int]:
@@ -245,58 +240,3 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     kind = "five-minute means with their least and greatest" if banded else "readings"
     newest = f" · newest {units.age(now - int(points.ts[-1]))} old" if len(points) else ""
     return figure, f"{len(points):,} {kind} · {len(flags)} flagged{newest}{note}"
-
-
-def _heading(site: str, sensor: str, one: LiveSensor | None) -> Any:
-    name = one.birth.birth.name if one and one.birth and one.birth.birth and one.birth.birth.name else sensor
-    status = one.status if one else "silent"
-    about = [html.Span(className=f"dot dot-{status}"), f" {status} · {site or '–'}/{sensor or '–'}"]
-    if one:
-        about.append(f" · {one.kind}")
-    return html.Div(
-        [dmc.Title(name or "Sensor", order=1, size="h3"), dmc.Text(about, c="dimmed", size="sm")], className="heading"
-    )
-
-
-def _latest(one: LiveSensor | None, viewer: Viewer) -> Any:
-    if one is None or one.latest is None:
-        return dmc.Text("No reading has come yet.", c="dimmed", size="sm")
-    measured = one.latest.ts
-    rows = [
-        html.Tr(
-            [
-                html.Td(units.pretty(metric)),
-                html.Td(units.measure(value, one.unit(metric)), className="number"),
-                html.Td(units.local(measured, viewer.offset), title=units.utc(measured)),
-                html.Td(_ago(now_ms() - measured)),
-            ]
-        )
-        for metric, value in ((name, one.latest.metrics[name]) for name in preferred(list(one.latest.metrics)))
-    ]
-    head = html.Tr([html.Th(text) for text in ("Metric", "Value", "Measured", "Age")])
-    return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], id="latest-table", className="plain"))
-
-
-def _about(one: LiveSensor | None) -> Any:
-    """What the sensor's birth says of it."""
-    birth = one.birth.birth if one and one.birth else None
-    if one is None or birth is None:
-        return dmc.Text("It has not announced itself: only its readings are known.", c="dimmed", size="sm")
-    place = f"{birth.lat:.5f}, {birth.lon:.5f}" if birth.lat is not None and birth.lon is not None else "not told"
-    told = [("Site", one.site), ("Sensor", one.sensor), ("Kind", one.kind), ("Latitude, longitude", place),
-            ("Connection", one.state or "not told"), ("Announced", units.utc(one.birth.at) if one.birth else "")]  # fmt: skip
-    for name, metric in birth.metrics.items():
-        limits = [units.measure(limit, metric.unit) for limit in (metric.min, metric.max)]
-        told.append(
-            (
-                units.pretty(name),
-                (units.symbol(metric.unit) or "no unit")
-                + (f", {limits[0]} … {limits[1]}" if limits != ["–", "–"] else ""),
-            )
-        )
-    return html.Dl([part for name, value in told for part in (html.Dt(name), html.Dd(value))], className="about")
-
-
-def _ago(ms: int) -> str:
-    age = units.age(ms)
-    return age if age == "now" else f"{age} ago"
