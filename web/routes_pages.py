@@ -18,7 +18,7 @@ from weir.readings import NAME, encode
 #: Name -> what makes the file, and what it is.
 FORMS = {"csv": (export.csv, "text/csv"), "parquet": (export.parquet, "application/vnd.apache.parquet")}
 SPARK_MS = 6 * 3_600_000
-_past: Kept[bytes] = Kept(60.0, most=20)
+_past: Kept[bytes] = Kept(20.0, most=20)
 _sparks: Kept[bytes] = Kept(15.0, most=500)
 
 
