@@ -5,15 +5,13 @@
   const COLOUR = { ok: "#2f9e44", flagged: "#f08c00", alert: "#e03131", silent: "#868e96" };
   const WEIGHT = { alert: 0, flagged: 1, silent: 2, ok: 3 };
   const SYMBOL = { Cel: "°C", "%RH": "%", "%EL": "%", "/": "" };
-  map.COLOUR = COLOUR;
-  map.WEIGHT = WEIGHT;
   const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
   const map = window.weirMap; // begun by basemap.js
   map.shown = new Map();
   let leaflet = null, group = null, renderer = null, fitted = false;
   let range = null;
   const filter = { site: "", kind: "", colour: "status", metric: "", search: "", cluster: "auto", box: null, at: 0, status: new Set() };
-  map.filter = filter;
+  Object.assign(map, { filter: filter, COLOUR: COLOUR, WEIGHT: WEIGHT });
   map.chosen = null;
 
   const dark = () => document.documentElement.getAttribute("data-mantine-color-scheme") === "dark";
