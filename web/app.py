@@ -26,6 +26,7 @@ SLOW_MS = 30_000
 PACES = (1, 2, 5, 10, 30, 60)
 THEME: dict[str, Any] = {
     "primaryColor": "blue",
+    "primaryShade": 8,  # white on a paler blue is hard to read
     "defaultRadius": "md",
     "fontFamily": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",
     "headings": {"fontWeight": "600"},

@@ -111,6 +111,16 @@ def _update_bytes(config: Settings, version: str) -> int:
         return len(answer.read())
 
 
+def poll_ms(config: Settings, times: int = 50) -> float:
+    """The median time of a poll in which next to nothing has changed, seen from outside (ms)."""
+    version, taken = _poll(config, ""), []
+    for _ in range(times):
+        begun = time.monotonic()
+        version = _poll(config, version)
+        taken.append(1000 * (time.monotonic() - begun))
+    return float(np.median(taken))
+
+
 def in_browser(config: Settings, sensors: int) -> dict[str, Any]:
     """Times in ms."""
     from playwright.sync_api import sync_playwright
@@ -240,6 +250,7 @@ def _measure(stack: Stack, config: Settings, sensors: int, note: Callable[..., N
         f"{_update_bytes(config, version) / 1000:.1f} kB",
         "300 kB",
     )
+    note("a poll right after another", f"{poll_ms(config):.1f} ms", "5 ms")
     seen = in_browser(config, sensors)
     note("first useful paint, overview", f"{seen['first useful paint']:.0f} ms", "1500 ms")
     note("page switch, overview to alerts", f"{seen['page switch']:.0f} ms", "500 ms")
