@@ -39,7 +39,7 @@ class Feed:
         self.read_at = 0
         self.down_since: int | None = now_ms()
         self.closing = False
-        self._summed = -1
+        self._summed = ("", -1)
         self._sums: tuple[int | None, dict[str, int]] = (None, {})
         self._moved = threading.Condition()
         self._streams = threading.BoundedSemaphore(STREAMS)
@@ -65,8 +65,9 @@ class Feed:
         epoch, _, number = since.partition("-")
         with self.lock:
             known = int(number) if epoch == self.epoch and number.isdigit() else -1
-            if self._summed != self.state.version:  # many pages ask after each change, and counting is for all alike
-                self._summed, self._sums = self.state.version, (self.state.newest(), self.state.counts())
+            stand = (self.epoch, self.state.version)
+            if self._summed != stand:  # many pages ask after each change, and counting is for all alike
+                self._summed, self._sums = stand, (self.state.newest(), self.state.counts())
             newest, counts = self._sums
             return {
                 "version": f"{self.epoch}-{self.state.version}",

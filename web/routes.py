@@ -66,7 +66,9 @@ def _postgres() -> str:
 def _json(body: Any, max_age: int = 0) -> Response:
     data = encode(body)
     squeezed = len(data) > LARGE and "gzip" in request.headers.get("Accept-Encoding", "")
-    answer = Response(gzip.compress(data, 6 if len(data) > HUGE else 1) if squeezed else data, mimetype="application/json")
+    if squeezed:
+        data = gzip.compress(data, 6 if len(data) > HUGE else 1)
+    answer = Response(data, mimetype="application/json")
     if squeezed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.headers["Vary"] = "Accept-Encoding"
