@@ -172,3 +172,20 @@ def bench_access(count: int = 5000) -> None:
     from deploy.bench import access
 
     runlog.write("Access", f"weir bench access --count {count}", access.run(count, say))
+
+
+@bench.command("pages")
+def bench_pages(sensors: int = 10_000, port_base: int = 27700) -> None:
+    """The dashboard before a large fleet: first paint, updates, payload, panning, fifty open pages."""
+    from deploy.bench import pages
+
+    runlog.write("Dashboard", f"weir bench pages --sensors {sensors}", pages.run(sensors, port_base, say))
+
+
+@bench.command("screenshots")
+def bench_screenshots() -> None:
+    """Pictures of every page of the running dashboard, light and dark, for the docs."""
+    from deploy.bench import shots
+
+    for path in shots.write(settings()):
+        say(str(path))

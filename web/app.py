@@ -9,12 +9,14 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
-from web import account, api, routes, security
+from web import account, api, routes, routes_pages, security
 from web.access import gate
-from web.pages import alerts, forecasts, map, pipeline, sensor, sensors
+from web.pages import alerts, forecasts, map, overview, pipeline, sensor, sensors
 from weir.settings import settings
 
+#: `/` stays the map, which shared links lead to and which says what is happening *where*.
 PAGES = (
+    (overview, "/overview", "Overview"),
     (map, "/", "Map"),
     (sensor, "/sensor", "Sensor"),
     (forecasts, "/forecasts", "Forecasts"),
@@ -22,9 +24,11 @@ PAGES = (
     (sensors, "/sensors", "Sensors"),
     (pipeline, "/pipeline", "Pipeline"),
 )
+SLOW_MS = 30_000
 PACES = (1, 2, 5, 10, 30, 60)
 THEME: dict[str, Any] = {
     "primaryColor": "blue",
+    "primaryShade": 8,  # white on a paler blue is hard to read
     "defaultRadius": "md",
     "fontFamily": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",
     "headings": {"fontWeight": "600"},
@@ -51,6 +55,7 @@ def create() -> Dash:
     _register(app)
     routes.add(app.server)
     api.add(app.server)
+    routes_pages.add(app.server)
     # Fresh workers would race on Dash's lazy set-up; the pages' part of it waits for a first request.
     app._setup_server()
     with app.server.test_request_context("/"):
@@ -67,6 +72,8 @@ def _frame() -> Any:
             dcc.Store(id="viewer"),
             dcc.Store(id="nowhere"),
             dcc.Interval(id="tick", interval=settings().refresh_s * 1000),
+            # For what changes each minute at most, however fast the rest is refreshed.
+            dcc.Interval(id="tick-slow", interval=SLOW_MS),
             html.A("Skip to content", href="#content", className="skip"),
             html.Header([_brand(), _navigation(), _tools()], className="top"),
             html.Main(dash.page_container, id="content"),
@@ -124,6 +131,7 @@ def _register(app: Dash) -> None:
         ClientsideFunction("weir", "pace"),
         Output("tick", "interval"),
         Output("tick", "disabled"),
+        Output("tick-slow", "disabled"),
         Input("refresh-select", "value"),
     )
     app.clientside_callback(

@@ -39,6 +39,8 @@ class Feed:
         self.read_at = 0
         self.down_since: int | None = now_ms()
         self.closing = False
+        self._summed = ("", -1)
+        self._sums: tuple[int | None, dict[str, int]] = (None, {})
         self._moved = threading.Condition()
         self._streams = threading.BoundedSemaphore(STREAMS)
         self._started = False
@@ -63,15 +65,20 @@ class Feed:
         epoch, _, number = since.partition("-")
         with self.lock:
             known = int(number) if epoch == self.epoch and number.isdigit() else -1
+            stand = (self.epoch, self.state.version)
+            if self._summed != stand:  # many pages ask after each change, and counting is for all alike
+                self._summed, self._sums = stand, (self.state.newest(), self.state.counts())
+            newest, counts = self._sums
             return {
                 "version": f"{self.epoch}-{self.state.version}",
                 "whole": known < 0,
                 "now": now_ms(),
-                "newest": self.state.newest(),
+                "newest": newest,
                 "redis": self.down_since is None,
                 "read": self.read_at,
-                "counts": self.state.counts(),
+                "counts": counts,
                 "alerts": len(self.state.alerts),
+                "critical": self.state.critical,
                 "sensors": self.state.changes(known) if known < self.state.version else [],
             }
 

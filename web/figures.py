@@ -96,7 +96,8 @@ def series(
         _forecast(figure, points, forecast, unit, viewer)
         end = int(forecast.ts[-1])
     _style(figure, viewer, height)
-    title = f"{pretty(metric)} ({symbol(unit)})" if symbol(unit) else pretty(metric)
+    sign = html.escape(symbol(unit))
+    title = f"{html.escape(pretty(metric))} ({sign})" if sign else html.escape(pretty(metric))
     figure.update_yaxes(title_text=title)
     figure.update_xaxes(range=[_time(since, viewer), _time(end, viewer)])
     return figure
@@ -223,6 +224,16 @@ def _forecast(figure: go.Figure, points: Points, forecast: ForecastLike, unit: s
             f"<b>%{{y:.4~g}} {html.escape(symbol(unit))}</b> forecast<br>80 %: %{{customdata}}<extra></extra>"
         ),
     )
+
+
+def local_times(ms: list[int], viewer: Viewer) -> np.ndarray:
+    """Times (ms UTC) on the clock of the viewer."""
+    return _times(np.array(ms, dtype=np.int64), viewer)
+
+
+def base_layout(figure: go.Figure, viewer: Viewer, height: int) -> None:
+    """How every figure of Weir looks."""
+    _style(figure, viewer, height)
 
 
 def _times(ts: np.ndarray, viewer: Viewer) -> np.ndarray:

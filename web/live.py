@@ -120,6 +120,14 @@ class LiveState:
             alert.site for alert in self.alerts.values() if alert.state is AlertState.ACTIVE and alert.rule == "site"
         )
 
+    @property
+    def critical(self) -> int:
+        """How many critical alerts wait for somebody."""
+        return sum(
+            one.severity == "critical" and one.state is AlertState.ACTIVE and not one.acknowledged
+            for one in self.alerts.values()
+        )
+
     def judge(self, now: int, keys: Iterable[str] | None = None) -> None:
         """Work out the status of `keys` (all of them when None) as of `now` (ms)."""
         for key in self.sensors if keys is None else keys:

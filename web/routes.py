@@ -14,6 +14,8 @@ from web.store import StoreDown, store
 from weir.readings import encode
 
 LARGE = 2_000
+#: From here on the line costs more than the packing.
+HUGE = 200_000
 
 
 def add(server: Flask) -> None:
@@ -64,7 +66,9 @@ def _postgres() -> str:
 def _json(body: Any, max_age: int = 0) -> Response:
     data = encode(body)
     squeezed = len(data) > LARGE and "gzip" in request.headers.get("Accept-Encoding", "")
-    answer = Response(gzip.compress(data, 1) if squeezed else data, mimetype="application/json")
+    if squeezed:
+        data = gzip.compress(data, 6 if len(data) > HUGE else 1)
+    answer = Response(data, mimetype="application/json")
     if squeezed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.headers["Vary"] = "Accept-Encoding"

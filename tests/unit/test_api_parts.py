@@ -16,7 +16,7 @@ from web.api.endpoints import ENDPOINTS
 from web.api.openapi import document
 from web.api.parameters import Command, OfAlerts, OfLatest, OfReadings, check, cursor, parse, uncursor
 from web.api.problems import Wrong
-from web.queries import Points
+from web.window import Points
 
 NOW = 1_795_431_817_932
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from web import units
+from web.alert_rows import rows
 from web.commands import command
 from web.figures import Viewer, explain, message, reasons, series, throughput
-from web.pages.alerts import rows
 from web.pages.pipeline import dead_row, ledger_rows
 from web.queries import DeadRow, FlagRow
 from web.sampling import alone, drawable, extremes

@@ -3,7 +3,7 @@
   "use strict";
   const live = {
     sensors: new Map(), // key -> {k, s, t, m, kind, name, at, units}
-    counts: {}, alerts: 0, version: "", newest: null, skew: 0, redis: true, reached: 0, failed: 0,
+    counts: {}, alerts: 0, critical: 0, version: "", newest: null, skew: 0, redis: true, reached: 0, failed: 0,
     pace: 5, listeners: [],
   };
   window.weirLive = live;
@@ -28,6 +28,7 @@
     }
     live.counts = body.counts;
     live.alerts = body.alerts;
+    live.critical = body.critical || 0;
     live.version = body.version;
     live.newest = body.newest;
     live.redis = body.redis;
@@ -136,7 +137,7 @@
     pace: function (value) {
       const seconds = Number(value);
       live.setPace(seconds);
-      return [Math.max(1, seconds) * 1000, seconds === 0];
+      return [Math.max(1, seconds) * 1000, seconds === 0, seconds === 0];
     },
     /* Also the first thing called once the frame is drawn. */
     moved: function (path) {
@@ -155,14 +156,20 @@
     },
   });
 
-  const DEFAULTS = { window: "6h", colour: "status", ahead: "1h" };
+  /* Follows an address of our own as dcc.Link does: no reload. */
+  window.weirGo = function (href) {
+    history.pushState({}, "", href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  };
+
+  const DEFAULTS = { window: "6h", colour: "status", ahead: "1h", cluster: "auto" };
   window.weirAddress = function (values) {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(values)) {
       const text = Array.isArray(value) ? value.join(",") : value;
       if (text && DEFAULTS[name] !== text) query.set(name, text);
     }
-    const text = query.toString().replaceAll("%2C", ",");
+    const text = query.toString().replaceAll("%2C", ",").replaceAll("%2F", "/");
     history.replaceState(history.state, "", location.pathname + (text ? "?" + text : ""));
   };
 

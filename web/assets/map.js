@@ -1,4 +1,4 @@
-/* The map and the list beside it. Circles are made once and restyled; the view is never redrawn. */
+/* The map. Circles are made once and restyled when their look changes; the view is never redrawn. */
 (function () {
   "use strict";
   const live = window.weirLive;
@@ -6,26 +6,35 @@
   const WEIGHT = { alert: 0, flagged: 1, silent: 2, ok: 3 };
   const SYMBOL = { Cel: "°C", "%RH": "%", "%EL": "%", "/": "" };
   const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
-  const ROWS = 200;
   const map = window.weirMap; // begun by basemap.js
   map.shown = new Map();
   let leaflet = null, group = null, renderer = null, fitted = false;
-  let chosen = null, range = null, filter = { site: "", kind: "", colour: "status", search: "", status: new Set() };
+  let range = null;
+  const filter = { site: "", kind: "", colour: "status", metric: "", search: "", cluster: "auto", box: null, at: 0, status: new Set() };
+  Object.assign(map, { filter: filter, COLOUR: COLOUR, WEIGHT: WEIGHT });
+  map.chosen = null;
 
   const dark = () => document.documentElement.getAttribute("data-mantine-color-scheme") === "dark";
   const by = (id) => document.getElementById(id);
+  map.node = function (tag, className, text) {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  map.set = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
 
   map.number = (v) => {
     if (v === null || v === undefined) return "–";
     if (Math.abs(v) >= 10000) return Math.round(v).toLocaleString("en");
     return String(Number(v.toPrecision(4)));
   };
-  const unit = (one, metric) => { const u = one.units[metric] || ""; return u in SYMBOL ? SYMBOL[u] : u; };
-  const measure = (one, metric) => (map.number(one.m[metric]) + " " + unit(one, metric)).trim();
+  const unit = map.unit = (one, metric) => { const u = one.units[metric] || ""; return u in SYMBOL ? SYMBOL[u] : u; };
+  map.measure = (one, metric) => (map.number(one.m[metric]) + " " + unit(one, metric)).trim();
   /* As the birth lists them, then the rest; what is left in the battery interests last. */
-  const ordered = (one) => [...new Set([...Object.keys(one.units), ...Object.keys(one.m).sort()])].filter((name) => name in one.m).sort((a, b) => (a === "battery") - (b === "battery"));
-  const title = (one) => one.name || one.sensor;
-  const pretty = (name) => { const t = name.replaceAll("_", " "); return t.charAt(0).toUpperCase() + t.slice(1); };
+  map.ordered = (one) => [...new Set([...Object.keys(one.units), ...Object.keys(one.m).sort()])].filter((name) => name in one.m).sort((a, b) => (a === "battery") - (b === "battery"));
+  const title = map.title = (one) => one.name || one.sensor;
+  const pretty = map.pretty = (name) => { const t = name.replaceAll("_", " "); return t.charAt(0).toUpperCase() + t.slice(1); };
 
   /* dash-leaflet calls this as `pointToLayer` of an invisible point: it is how we get hold of the map. */
   map.attach = function (feature, at, context) {
@@ -38,24 +47,31 @@
   function begin(found) {
     leaflet = found;
     fitted = false;
-    chosen = null;
+    map.chosen = null;
     map.shown = new Map();
     leaflet.createPane("sensors").style.zIndex = 420;
     renderer = L.canvas({ pane: "sensors", padding: 0.3, tolerance: 4 });
     group = L.featureGroup([], { pane: "sensors" }).addTo(leaflet);
-    group.on("click", (event) => { L.DomEvent.stopPropagation(event); choose(event.layer.key); });
-    leaflet.on("click", () => choose(null));
+    group.on("click", (event) => { L.DomEvent.stopPropagation(event); map.choose(event.layer.key); });
+    leaflet.on("click", () => map.choose(null));
     group.bindTooltip((layer) => { const e = document.createElement("span"); const one = live.sensors.get(layer.key); e.textContent = one ? title(one) + " · " + one.s : ""; return e; }, { sticky: true, direction: "top", opacity: 0.95 });
     const credit = leaflet.getContainer().closest(".map-box").dataset.credit;
     if (leaflet.attributionControl && credit) leaflet.attributionControl.addAttribution(credit);
     new ResizeObserver(() => { if (leaflet === found) found.invalidateSize({ pan: false }); }).observe(found.getContainer());
+    map.leaflet = leaflet;
     map.base(leaflet);
+    map.cluster.begin(leaflet, group);
+    map.select.begin(leaflet);
     draw([...live.sensors.values()], true);
   }
 
   /* --- circles --- */
-  const passes = (one) => (!filter.site || one.site === filter.site) && (!filter.kind || one.kind === filter.kind) &&
-    (!filter.status.size || filter.status.has(one.s)) &&
+  const inside = (at, box) => Boolean(at) && at[0] >= box[0] && at[0] <= box[2] && at[1] >= box[1] && at[1] <= box[3];
+  /* Played back, a sensor is what it was then. */
+  const statusOf = map.statusOf = (one) => map.past ? map.past.status(one) : one.s;
+  const passes = map.passes = (one) => (!filter.site || one.site === filter.site) && (!filter.kind || one.kind === filter.kind) &&
+    (!filter.status.size || filter.status.has(statusOf(one))) && (!filter.metric || filter.metric in one.m || filter.metric in one.units) &&
+    (!filter.box || inside(one.at, filter.box)) &&
     (!filter.search || (one.k + " " + one.name).toLowerCase().includes(filter.search));
 
   function mix(share) {
@@ -65,73 +81,80 @@
   }
 
   function style(one) {
-    const edge = dark() ? "#11151a" : "#ffffff";
-    let fill = COLOUR[one.s], faint = false;
-    if (filter.colour !== "status") {
-      const v = one.m[filter.colour];
-      faint = v === undefined || one.s === "silent";
-      fill = faint ? COLOUR.silent : mix(range && range[1] > range[0] ? (v - range[0]) / (range[1] - range[0]) : 0.5);
-    }
+    const status = statusOf(one), coloured = filter.colour !== "status";
+    const share = coloured ? shareOf(one) : null, faint = coloured && share === null;
+    const fill = coloured ? (faint ? COLOUR.silent : mix(share)) : COLOUR[status];
     const many = live.sensors.size > 1500;
-    const big = one.s === "alert" ? 3 : one.s === "flagged" ? 1 : 0;
-    if (one.k === chosen) return { radius: (many ? 6 : 9) + big, color: dark() ? "#ffffff" : "#1a1b1e", weight: 3, fillColor: fill, fillOpacity: 1 };
-    return { radius: (many ? 4 : 7) + big, color: edge, weight: many ? 0.8 : 1.5, fillColor: fill, fillOpacity: faint ? 0.45 : 0.92 };
+    const radius = (many ? 4 : 7) + (status === "alert" ? 3 : status === "flagged" ? 1 : 0);
+    if (one.k === map.chosen) return { radius: radius + 2, color: dark() ? "#ffffff" : "#1a1b1e", weight: 3, fillColor: fill, fillOpacity: 1 };
+    return { radius: radius, color: dark() ? "#11151a" : "#ffffff", weight: many ? 0.8 : 1.5, fillColor: fill, fillOpacity: faint ? 0.45 : 0.92 };
+  }
+
+  /* Where in the range of the legend a sensor's value lies, null if it has none. */
+  function shareOf(one) {
+    if (map.past) return map.past.share(one);
+    const v = one.m[filter.colour];
+    if (v === undefined || one.s === "silent") return null;
+    return range && range[1] > range[0] ? (v - range[0]) / (range[1] - range[0]) : 0.5;
   }
 
   function place(one) {
     let layer = map.shown.get(one.k);
     if (!one.at || !passes(one)) {
-      if (layer) { group.removeLayer(layer); map.shown.delete(one.k); }
+      if (layer) { map.cluster.leave(layer); group.removeLayer(layer); map.shown.delete(one.k); }
       return;
     }
+    const wanted = style(one), look = Object.values(wanted).join(" "), status = statusOf(one);
     if (!layer) {
-      layer = L.circleMarker(one.at, Object.assign({ renderer: renderer, pane: "sensors" }, style(one)));
-      layer.key = one.k;
-      layer.was = one.s;
+      layer = L.circleMarker(one.at, Object.assign({ renderer: renderer, pane: "sensors" }, wanted));
+      Object.assign(layer, { key: one.k, was: status, look: look });
       map.shown.set(one.k, layer);
-      group.addLayer(layer);
+      map.cluster.enter(layer);
       return;
     }
     const at = layer.getLatLng();
-    if (at.lat !== one.at[0] || at.lng !== one.at[1]) layer.setLatLng(one.at);
-    layer.setStyle(style(one));
-    layer.setRadius(style(one).radius);
-    if (layer.was !== one.s && one.s === "alert") layer.bringToFront();
-    layer.was = one.s;
+    if (at.lat !== one.at[0] || at.lng !== one.at[1]) { layer.setLatLng(one.at); map.cluster.later(); }
+    if (layer.look !== look) { layer.look = look; layer.setStyle(wanted); layer.setRadius(wanted.radius); }
+    if (layer.was !== status) {
+      map.cluster.changed(layer, layer.was, status);
+      layer.was = status;
+      if (status === "alert" && group.hasLayer(layer)) layer.bringToFront();
+    }
   }
 
   function measureRange() {
-    if (filter.colour === "status") { range = null; return; }
+    if (filter.colour === "status") { range = map.range = null; return; }
     const values = [];
     for (const one of live.sensors.values()) if (one.s !== "silent" && one.m[filter.colour] !== undefined) values.push(one.m[filter.colour]);
     values.sort((a, b) => a - b);
-    range = values.length ? [values[Math.floor(values.length * 0.02)], values[Math.min(values.length - 1, Math.floor(values.length * 0.98))]] : null;
+    range = map.range = values.length ? [values[Math.floor(values.length * 0.02)], values[Math.min(values.length - 1, Math.floor(values.length * 0.98))]] : null;
   }
 
-  function fit() {
+  const fit = map.fit = function () {
     const points = [...map.shown.values()].map((layer) => layer.getLatLng());
     if (!points.length || !leaflet) return false;
     leaflet.fitBounds(L.latLngBounds(points), { padding: [44, 44], maxZoom: 15, animate: false });
     return true;
-  }
+  };
 
-  function draw(changed, all) {
+  const draw = map.draw = function (changed, all) {
     if (!leaflet || !by("map")) return;
     if (all) {
       const gone = [...map.shown.keys()].filter((key) => !live.sensors.has(key));
-      for (const key of gone) { group.removeLayer(map.shown.get(key)); map.shown.delete(key); }
+      for (const key of gone) { map.cluster.leave(map.shown.get(key)); group.removeLayer(map.shown.get(key)); map.shown.delete(key); }
       measureRange();
-      legend();
+      map.legend(range);
     }
     const list = all ? [...live.sensors.values()].sort((a, b) => WEIGHT[b.s] - WEIGHT[a.s]) : changed;
     for (const one of list) place(one);
+    map.cluster.settle();
     if (!fitted) fitted = fit();
     const empty = by("map-empty");
     if (empty) {
       empty.hidden = map.shown.size > 0;
       empty.textContent = live.sensors.size ? "No sensor fits these filters" : "Waiting for the first sensor …";
     }
-  }
+  };
 
   map.restyle = function () {
     if (!leaflet || !by("map")) return;
@@ -139,190 +162,70 @@
     draw([], true);
   };
 
-  /* --- legend, card --- */
-  function node(tag, className, text) {
-    const element = document.createElement(tag);
-    if (className) element.className = className;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  }
-
-  function legend() {
-    const box = by("legend");
-    if (!box) return;
-    box.replaceChildren();
-    if (filter.colour === "status") {
-      for (const [name, what] of [["ok", "ok"], ["flagged", "just flagged"], ["alert", "in alert"], ["silent", "silent"]]) {
-        const line = node("div", "legend-line");
-        line.append(node("span", "dot dot-" + name), node("span", "", what));
-        box.append(line);
-      }
-      return;
-    }
-    const sample = [...live.sensors.values()].find((one) => filter.colour in one.units);
-    const sign = sample ? unit(sample, filter.colour) : "";
-    box.append(node("div", "legend-title", pretty(filter.colour) + (sign ? " (" + sign + ")" : "")));
-    const ramp = node("div", "ramp");
-    ramp.style.background = "linear-gradient(90deg," + SCALE.join(",") + ")";
-    const ends = node("div", "ramp-ends");
-    ends.append(node("span", "", range ? map.number(range[0]) : "–"), node("span", "", range ? map.number(range[1]) : "–"));
-    box.append(ramp, ends);
-  }
-
-  function choose(key) {
-    const before = chosen;
-    chosen = key;
-    for (const one of [before, key]) if (one && live.sensors.get(one)) place(live.sensors.get(one));
-    if (key && map.shown.get(key)) map.shown.get(key).bringToFront();
-    card();
-    for (const row of document.querySelectorAll(".row")) row.classList.toggle("chosen", row.dataset.sensor === chosen);
-  }
-
-  function card() {
-    const box = by("sensor-card");
-    if (!box) return;
-    const one = chosen && live.sensors.get(chosen);
-    box.hidden = !one;
-    if (!one) return;
-    const head = node("div", "card-head");
-    const close = node("button", "card-close", "×");
-    close.type = "button";
-    close.setAttribute("aria-label", "Close");
-    close.onclick = () => choose(null);
-    const name = node("div");
-    name.append(node("strong", "", title(one)), node("div", "dim", one.site + " · " + one.kind));
-    head.append(node("span", "dot dot-" + one.s), name, close);
-    const values = node("dl", "card-values");
-    for (const metric of ordered(one)) values.append(node("dt", "", pretty(metric)), node("dd", "", measure(one, metric)));
-    const foot = node("div", "card-foot");
-    const link = node("a", "card-link", "Open sensor");
-    link.href = "/sensor?" + new URLSearchParams({ site: one.site, sensor: one.sensor });
-    link.onclick = (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      history.pushState({}, "", link.href);
-      window.dispatchEvent(new CustomEvent("_dashprivate_pushstate")); // as dcc.Link does: no reload
-    };
-    const when = node("span", "dim age", one.t ? one.s + ", " + live.age(one.t) + (live.age(one.t) === "now" ? "" : " ago") : "never heard");
-    if (one.t) when.title = new Date(one.t).toISOString().replace("T", " ").slice(0, 19) + " UTC";
-    foot.append(when, link);
-    box.replaceChildren(head, values, foot);
-  }
-
-  /* --- list --- */
-  const rows = new Map();
-  function row(one) {
-    let element = rows.get(one.k);
-    if (!element) {
-      element = node("div", "row");
-      element.dataset.sensor = one.k;
-      element.tabIndex = 0;
-      element.setAttribute("role", "listitem");
-      element.append(node("span", "dot"), node("span", "row-name"), node("span", "row-age"), node("span", "row-values"));
-      rows.set(one.k, element);
-    }
-    const [dot, name, age, values] = element.children;
-    dot.className = "dot dot-" + one.s;
-    dot.title = one.s;
-    set(name, title(one));
-    set(age, live.age(one.t));
-    set(values, ordered(one).map((metric) => measure(one, metric)).join("  ·  ") || "no reading yet");
-    element.title = one.k;
-    element.classList.toggle("chosen", one.k === chosen);
-    return element;
-  }
-  function set(element, text) { if (element.textContent !== text) element.textContent = text; }
-
-  function list() {
-    const box = by("sensor-list");
-    if (!box) return;
-    const found = [...live.sensors.values()].filter(passes);
-    found.sort((a, b) => WEIGHT[a.s] - WEIGHT[b.s] || (a.k < b.k ? -1 : 1));
-    const wanted = found.slice(0, ROWS).map(row);
-    wanted.forEach((element, i) => { if (box.children[i] !== element) box.insertBefore(element, box.children[i] || null); });
-    while (box.children.length > wanted.length) box.lastChild.remove();
-    if (rows.size > 4 * ROWS) for (const [key, element] of rows) if (!element.isConnected) rows.delete(key);
-    const more = by("list-more");
-    const text = found.length > ROWS ? "and " + (found.length - ROWS) + " more: search to find them" : found.length ? "" : "No sensor fits these filters";
-    if (more) set(more, live.sensors.size ? text : "Waiting for the first sensor …");
-    if (by("sensor-count")) set(by("sensor-count"), live.sensors.size.toLocaleString("en") + (live.sensors.size === 1 ? " sensor" : " sensors"));
-    for (const status of Object.keys(COLOUR)) {
-      const button = by("status-" + status);
-      if (!button) continue;
-      set(button.lastElementChild, String(live.counts[status] ?? "–"));
-      button.setAttribute("aria-pressed", String(filter.status.has(status)));
-    }
-  }
-
-  let listed = 0, waiting = false;
-  function listSoon() {
-    if (waiting) return;
-    waiting = true;
-    setTimeout(() => { waiting = false; listed = Date.now(); list(); card(); }, Math.max(0, 250 - (Date.now() - listed)));
-  }
-
-  let options = "";
+  let options = "", offered = 0;
   function offer() {
     const all = [...live.sensors.values()], put = window.dash_clientside.set_props;
     const sorted = (values) => [...new Set(values)].sort();
-    const found = [sorted(all.map((one) => one.site)), sorted(all.map((one) => one.kind)), sorted(all.flatMap((one) => Object.keys(one.m)))];
+    const found = [sorted(all.map((one) => one.site)), sorted(all.map((one) => one.kind)), sorted(all.flatMap((one) => [...Object.keys(one.m), ...Object.keys(one.units)]))];
     const text = JSON.stringify(found);
     if (text === options || !put || !by("site-filter")) return;
     options = text;
     put("site-filter", { data: found[0] });
     put("kind-filter", { data: found[1] });
+    put("metric-filter", { data: found[2].map((name) => ({ value: name, label: pretty(name) })) });
     put("colour-select", { data: [{ value: "status", label: "Status" }, ...found[2].map((name) => ({ value: name, label: pretty(name) }))] });
   }
 
   live.listeners.push(function (changed, whole) {
     if (!by("map")) return;
     draw(changed, whole);
-    if (changed.length) listSoon();
-    if (whole || changed.some((one) => !map.shown.has(one.k))) offer();
+    if (changed.length) map.listSoon();
+    if (whole || live.sensors.size !== offered) { offered = live.sensors.size; offer(); }
   });
-  setInterval(() => { if (by("sensor-list")) { listSoon(); } }, 1000);
   setInterval(() => { if (filter.colour !== "status" && by("map")) draw([], true); }, 10000);
+
+  map.apply = function () {
+    const box = filter.box ? filter.box.map((one) => one.toFixed(5)) : "";
+    window.weirAddress({
+      site: filter.site, kind: filter.kind, metric: filter.metric, status: [...filter.status], colour: filter.colour,
+      search: filter.search, cluster: filter.cluster, box: box, at: filter.at ? String(filter.at) : "",
+    });
+    draw([], true);
+    map.list();
+    map.card();
+    map.select.tell();
+  };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-status]");
-    if (button) {
+    if (button && button.classList.contains("status")) {
       const name = button.dataset.status;
       if (!filter.status.delete(name)) filter.status.add(name);
-      apply();
-      return;
-    }
-    if (event.target.closest("#fit")) { fit(); return; }
-    pickRow(event);
+      map.apply();
+    } else if (event.target.closest("#fit")) fit();
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") pickRow(event);
-    if (event.key === "Escape" && chosen) choose(null);
-  });
-  function pickRow(event) {
-    const element = event.target.closest && event.target.closest(".row");
-    if (!element) return;
-    choose(element.dataset.sensor);
-    const layer = map.shown.get(chosen);
-    if (layer && leaflet && !leaflet.getBounds().contains(layer.getLatLng())) leaflet.panTo(layer.getLatLng());
+
+  /* What only the address knows when the page is new: statuses, the rectangle and the moment. */
+  function arrive() {
+    const query = new URLSearchParams(location.search), wanted = (query.get("status") || "").split(",");
+    const box = (query.get("box") || "").split(",").map(Number), at = Number(query.get("at"));
+    filter.status = new Set(wanted.filter((one) => one in COLOUR));
+    filter.box = box.length === 4 && box.every(Number.isFinite) && box[0] <= box[2] && box[1] <= box[3] ? box : null;
+    filter.at = Number.isFinite(at) ? at : 0;
+    filter.page = by("map-empty");
   }
 
-  function apply() {
-    window.weirAddress({ site: filter.site, kind: filter.kind, status: [...filter.status], colour: filter.colour, search: filter.search });
-    draw([], true);
-    list();
-    card();
-  }
-
-  window.dash_clientside.weir.filter = function (site, kind, colour, search) {
+  window.dash_clientside.weir.filter = function (site, kind, colour, search, metric, cluster) {
     options = "";
-    const fresh = !window.dash_clientside.callback_context.triggered.length || filter.page !== by("map-empty");
-    if (fresh) {
-      const wanted = (new URLSearchParams(location.search).get("status") || "").split(",");
-      filter.status = new Set(wanted.filter((one) => one in COLOUR));
-      filter.page = by("map-empty");
-    }
-    Object.assign(filter, { site: site || "", kind: kind || "", colour: colour || "status", search: (search || "").trim().toLowerCase() });
-    apply();
+    if (filter.page !== by("map-empty")) arrive();
+    const before = filter.colour;
+    Object.assign(filter, {
+      site: site || "", kind: kind || "", colour: colour || "status", metric: metric || "", cluster: cluster || "auto",
+      search: (search || "").trim().toLowerCase(),
+    });
+    map.cluster.later();
+    map.apply();
+    map.playback.begin(before !== filter.colour);
     offer();
     return window.dash_clientside.no_update;
   };

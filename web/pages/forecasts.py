@@ -11,7 +11,9 @@ from web import figures, queries, units, window
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
-from web.pages.sensor import CONFIG, preferred
+from web.pages import fleet
+from web.pages.facts import preferred
+from web.pages.sensor import CONFIG
 from web.parts import choice, heading, known, notices, pick, problem
 from web.store import StoreDown, now_ms, store
 from web.urls import View, parse
@@ -47,13 +49,17 @@ def layout(**query: str) -> Any:
                 id="forecast-cards",
                 className="cards",
             ),
+            html.Div(id="fleet-problem"),
+            fleet.fleet_panel(),
             dcc.Store(id="forecast-nowhere"),
+            dcc.Store(id="fleet-nowhere"),
         ],
         className="page",
     )
 
 
 def register(app: Dash) -> None:
+    fleet.register(app)
     app.clientside_callback(
         ClientsideFunction("weir", "address"),
         Output("forecast-nowhere", "data"),

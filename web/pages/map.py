@@ -11,10 +11,16 @@ from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 from web import basemap
 from web.feed import feed
 from web.parts import choice, notices
+from web.units import pretty
 from web.urls import STATUSES, parse
 from weir.settings import settings
 
 BERN = [46.948, 7.447]
+CLUSTERS = [
+    {"value": "auto", "label": "when dense"},
+    {"value": "on", "label": "always"},
+    {"value": "off", "label": "never"},
+]
 
 
 def layout(**query: str) -> Any:
@@ -28,6 +34,8 @@ def layout(**query: str) -> Any:
                 "colour-select", "Colour by",
                 [{"value": "status", "label": "Status"}, *metrics], view.colour, allowDeselect=False,
             ),
+            choice("metric-filter", "Metric", metrics, view.metric, clearable=True, placeholder="any metric"),
+            choice("cluster-select", "Clusters", CLUSTERS, view.cluster, allowDeselect=False),
             dmc.TextInput(id="search", label="Search", placeholder="name of a sensor", value=view.search,
                           size="sm", className="choice", debounce=150),
         ],
@@ -43,12 +51,16 @@ def layout(**query: str) -> Any:
     )  # fmt: skip
 
 
-def _choices() -> tuple[list[str], list[str], list[str]]:
+def _choices() -> tuple[list[str], list[str], list[dict[str, str]]]:
     live = feed()
     with live.lock:
         sensors = list(live.state.sensors.values())
         metrics = {name for one in sensors for name in one.metrics()}
-    return sorted({one.site for one in sensors}), sorted({one.kind for one in sensors}), sorted(metrics)
+    return (
+        sorted({one.site for one in sensors}),
+        sorted({one.kind for one in sensors}),
+        [{"value": name, "label": pretty(name)} for name in sorted(metrics)],
+    )
 
 
 def _statuses() -> Any:
@@ -99,12 +111,45 @@ def _map() -> Any:
             ),
             html.Div(id="legend", className="legend"),
             html.Button("Fit", id="fit", type="button", className="fit", title="Show all sensors"),
+            html.Button("Select", id="select", type="button", className="fit select", title="Choose sensors by a rectangle",
+                        **{"aria-pressed": "false"}),
+            _selection(),
+            _playback(),
             html.Section(id="sensor-card", className="card", hidden=True, **{"aria-label": "Chosen sensor"}),
             html.Div("Waiting for the first sensor …", id="map-empty", className="map-empty"),
         ],
         className="map-box",
         **{"data-credit": "" if config.tiles_url else basemap.CREDIT},
     )  # fmt: skip
+
+
+def _selection() -> Any:
+    return html.Div(
+        [
+            html.Span(id="selection-count", role="status"),
+            html.A("Compare", id="selection-compare", href="/sensor", className="card-link"),
+            html.Button("Clear", id="selection-clear", type="button"),
+        ],
+        id="selection",
+        className="selection",
+        hidden=True,
+    )
+
+
+def _playback() -> Any:
+    """Played in the browser: assets/map_playback.js."""
+    return html.Div(
+        [
+            html.Button("Play 24 h", id="playback-play", type="button"),
+            html.Span(id="playback-place", className="playback-slider"),
+            html.Span("Now, live", id="playback-time", className="playback-time"),
+            html.Button("Live", id="playback-live", type="button", hidden=True),
+        ],
+        id="playback",
+        className="playback",
+        role="group",
+        **{"aria-label": "The last 24 hours"},
+    )
 
 
 def _anchor() -> dict[str, Any]:
@@ -130,4 +175,6 @@ def register(app: Dash) -> None:
         Input("kind-filter", "value"),
         Input("colour-select", "value"),
         Input("search", "value"),
+        Input("metric-filter", "value"),
+        Input("cluster-select", "value"),
     )

@@ -7,14 +7,18 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html, no_update
 from redis.exceptions import RedisError
 
-from web import figures, queries, units
+from web import figures, queries, queries_storage, units
 from web.components import Health, components
 from web.feed import feed
 from web.figures import Viewer
+from web.kept import Kept
 from web.live import latency
+from web.pages.pipeline_parts import stages_table, storage_table
 from web.pages.sensor import CONFIG
 from web.parts import TIME, UTC, heading, notices, panel, problem, table
 from web.queries import DeadRow
+from web.queries_storage import Stored
+from web.stage_report import report
 from web.store import StoreDown, now_ms, store
 from web.urls import parse
 from weir.ledger import Minute, Totals, totals
@@ -47,6 +51,11 @@ DEAD = [
 ]
 
 
+_counts: Kept[tuple[list[Minute], tuple[int, int]]] = Kept(2.0)
+_refused: Kept[tuple[dict[str, int], list[DeadRow]]] = Kept(2.0)
+_storage: Kept[list[Stored]] = Kept(30.0)
+
+
 def layout(**query: str) -> Any:
     empty = figures.message("Loading …", Viewer(), 240)
     return html.Div(
@@ -56,6 +65,13 @@ def layout(**query: str) -> Any:
             html.Div(id="pipeline-problem"),
             html.Div(id="components", className="components"),
             html.Dl(id="pipeline-stats", className="stats tiles"),
+            html.Div(
+                [
+                    panel("Stages", html.Div("Loading …", id="stages"), note="the last minute"),
+                    panel("Storage", html.Div("Loading …", id="storage"), note="with indexes"),
+                ],
+                className="two",
+            ),
             html.Div(
                 [
                     panel("Throughput", dcc.Graph(id="throughput", figure=empty, config=CONFIG, style=LOW), note="last hour"),
@@ -84,22 +100,33 @@ def register(app: Dash) -> None:
         Output("throughput", "figure"),
         Output("ledger-table", "rowData"),
         Output("pipeline-problem", "children"),
+        Output("stages", "children"),
         Input("tick", "n_intervals"),
         Input("viewer", "data"),
     )
     def flow(_tick: int, stored: Any) -> Any:
         now = now_ms()
         try:
-            minutes = queries.ledger(store(), feed().received(), now - HOUR_MS)
-            absent = queries.absent(store())
+            minutes, absent = _counts.get(0, lambda: _read(now))
         except (StoreDown, RedisError) as error:
             text = str(error) if isinstance(error, StoreDown) else "Redis does not answer"
-            return no_update, no_update, no_update, problem(text)
+            return no_update, no_update, no_update, problem(text), no_update
         live = feed()
         with live.lock:
             delay = latency(live.state, now)
-        stats = _stats(totals(minutes, now), minutes, delay, absent, now)
-        return stats, figures.throughput(minutes, Viewer.of(stored)), ledger_rows(minutes, now), None
+        found = totals(minutes, now)
+        stats = _stats(found, minutes, delay, absent, now)
+        settled = [one for one in minutes if one.settled_at <= now][-5:]
+        stored_rate = sum(one.stored for one in settled) / (60 * len(settled)) if settled else 0.0
+        stages = stages_table(report(), delay, found.pending, stored_rate)
+        return stats, figures.throughput(minutes, Viewer.of(stored)), ledger_rows(minutes, now), None, stages
+
+    @app.callback(Output("storage", "children"), Input("tick-slow", "n_intervals"))
+    def kept(_tick: int) -> Any:
+        try:
+            return storage_table(_storage.get(0, lambda: queries_storage.storage_summary(store())))
+        except StoreDown as error:
+            return problem(str(error))
 
     @app.callback(
         Output("reasons", "figure"),
@@ -110,12 +137,19 @@ def register(app: Dash) -> None:
     def refused(_tick: int, stored: Any) -> Any:
         viewer = Viewer.of(stored)
         try:
-            counts = queries.dead_letter_counts(store(), now_ms() - DAY_MS)
-            found = queries.dead_letters(store())
+            counts, found = _refused.get(0, _read_refused)
         except StoreDown:
             return no_update, no_update
         figure = figures.reasons(counts, viewer) if counts else figures.message("Nothing was refused", viewer, 240)
         return figure, [dead_row(one) for one in found]
+
+
+def _read(now: int) -> tuple[list[Minute], tuple[int, int]]:
+    return queries.ledger(store(), feed().received(), now - HOUR_MS), queries.absent(store())
+
+
+def _read_refused() -> tuple[dict[str, int], list[DeadRow]]:
+    return queries.dead_letter_counts(store(), now_ms() - DAY_MS), queries.dead_letters(store())
 
 
 def ledger_rows(minutes: list[Minute], now: int) -> list[dict[str, Any]]:

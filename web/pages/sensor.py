@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from web import figures, queries, units, window
+from web import compare, figures, queries, units, window
 from web.feed import feed
 from web.figures import Viewer
 from web.forecasts import NoForecast, forecast
-from web.live import LiveSensor
+from web.pages import facts
 from web.parts import choice, heading, known, notices, panel, pick, problem
 from web.store import StoreDown, now_ms, store
-from web.urls import WINDOWS, View, parse
+from web.urls import MAX_SENSORS, WINDOWS, View, parse
 
+MOST_OTHERS = 2000
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
@@ -23,7 +25,7 @@ def layout(**query: str) -> Any:
     view = parse(query)
     site, sensor, told = pick(view)
     metrics = _metrics(site, sensor)
-    metric = view.metric if view.metric in metrics else next(iter(preferred(metrics)), "")
+    metric = view.metric if view.metric in metrics else next(iter(facts.preferred(metrics)), "")
     if view.metric and metrics and view.metric not in metrics:
         told.append(f"This sensor has no metric “{view.metric}”: showing {metric}.")
     sites = known()
@@ -41,9 +43,14 @@ def layout(**query: str) -> Any:
                 ],
                 className="window",
             ),
+            dmc.MultiSelect(
+                id="sensor-sensors", label="Compare", data=_others(sites, view.sensors), value=list(view.sensors),
+                maxValues=MAX_SENSORS, searchable=True, clearable=True, limit=50, size="sm", className="choice wide",
+                placeholder="" if view.sensors else "add sensors to compare",
+            ),
         ],
         className="filters",
-    )
+    )  # fmt: skip
     told_view = View(notices=(*view.notices, *told))
     return html.Div(
         [
@@ -60,9 +67,21 @@ def layout(**query: str) -> Any:
                     style={"height": 420},
                 ),
                 html.Div(id="sensor-note", className="note"),
+                html.Div(
+                    [
+                        html.Span("Export the readings of this window:", className="dim"),
+                        html.A("CSV", id="export-csv", href="#", className="card-link"),
+                        html.A("Parquet", id="export-parquet", href="#", className="card-link"),
+                    ],
+                    className="export",
+                ),
             ),
-            panel("Latest values", html.Div(id="sensor-latest")),
+            html.Div(
+                [panel("Latest values", html.Div(id="sensor-latest")), panel("About", html.Div(id="sensor-about"))],
+                className="two",
+            ),
             dcc.Store(id="sensor-nowhere"),
+            dcc.Store(id="sensor-drawn"),
         ],
         className="page",
     )
@@ -78,19 +97,24 @@ def _metrics(site: str, sensor: str) -> list[str]:
         return []
 
 
-def preferred(metrics: list[str]) -> list[str]:
-    """Temperature first, battery last."""
-    return sorted(metrics, key=lambda name: (name != "temperature", name == "battery", name))
-
-
 def _options(metrics: list[str]) -> list[dict[str, str]]:
-    return [{"value": name, "label": units.pretty(name)} for name in preferred(metrics)]
+    return [{"value": name, "label": units.pretty(name)} for name in facts.preferred(metrics)]
 
 
 def register(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("weir", "address"),
         Output("sensor-nowhere", "data"),
+        Input("sensor-site", "value"),
+        Input("sensor-sensor", "value"),
+        Input("sensor-metric", "value"),
+        Input("window-select", "value"),
+        Input("sensor-sensors", "value"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("weir", "exports"),
+        Output("export-csv", "href"),
+        Output("export-parquet", "href"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("sensor-metric", "value"),
@@ -118,32 +142,43 @@ def register(app: Dash) -> None:
     )
     def sensor_chosen(sensor: str, site: str, metric: str) -> Any:
         metrics = _metrics(site or "", sensor or "")
-        return _options(metrics), metric if metric in metrics else next(iter(preferred(metrics)), None)
+        return _options(metrics), metric if metric in metrics else next(iter(facts.preferred(metrics)), None)
 
     @app.callback(
         Output("sensor-chart", "figure"),
         Output("sensor-note", "children"),
         Output("sensor-problem", "children"),
+        Output("sensor-drawn", "data"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("sensor-metric", "value"),
         Input("window-select", "value"),
+        Input("sensor-sensors", "value"),
         Input("viewer", "data"),
         Input("tick", "n_intervals"),
+        State("sensor-drawn", "data"),
     )
-    def chart(site: str, sensor: str, metric: str, window: str, stored: Any, _tick: int) -> Any:
+    def chart(
+        site: str, sensor: str, metric: str, window: str, compared: Any, stored: Any, _tick: int, drawn: Any
+    ) -> Any:
         viewer = Viewer.of(stored)
-        view = parse({"site": site, "sensor": sensor, "metric": metric, "window": window})
+        together = ",".join(compared) if isinstance(compared, list) else ""
+        view = parse({"site": site, "sensor": sensor, "metric": metric, "window": window, "sensors": together})
+        revision = "/".join((view.site, view.sensor, view.metric, view.window, *view.sensors))
+        seen = [revision, _newest(view), viewer.dark, viewer.offset]
+        if seen == drawn:  # nothing new of these sensors: the chart stands as it is
+            return no_update, no_update, no_update, no_update
         try:
             figure, note = draw(view, viewer, now_ms())
         except StoreDown as error:
-            return no_update, no_update, problem(str(error))
-        figure.update_layout(uirevision="/".join((view.site, view.sensor, view.metric, view.window)))
-        return figure, note, None
+            return no_update, no_update, problem(str(error)), None
+        figure.update_layout(uirevision=revision)
+        return figure, note, None, seen
 
     @app.callback(
         Output("sensor-heading", "children"),
         Output("sensor-latest", "children"),
+        Output("sensor-about", "children"),
         Input("sensor-site", "value"),
         Input("sensor-sensor", "value"),
         Input("viewer", "data"),
@@ -153,7 +188,25 @@ def register(app: Dash) -> None:
         live = feed()
         with live.lock:
             one = live.state.sensors.get(f"{site}/{sensor}")
-            return _heading(site, sensor, one), _latest(one, Viewer.of(stored))
+            return facts.heading_of(site, sensor, one), facts.latest(one, Viewer.of(stored)), facts.about(one)
+
+
+def _newest(view: View) -> list[int]:
+    """When the newest reading of each sensor shown was cached (ms): the chart is drawn again when one has changed.
+
+    At the latest each minute, for time goes on also where nothing comes.
+    """
+    live = feed()
+    keys = (f"{view.site}/{view.sensor}", *view.sensors)
+    with live.lock:
+        found = [live.state.sensors.get(key) for key in keys]
+        return [one.latest.at if one and one.latest else 0 for one in found] + [now_ms() // 60_000]
+
+
+def _others(sites: dict[str, dict[str, Any]], chosen: tuple[str, ...]) -> list[str]:
+    """What can be compared; a browser would be slow with more than `MOST_OTHERS`."""
+    keys = (f"{site}/{sensor}" for site, sensors in sites.items() for sensor in sensors)
+    return list(dict.fromkeys((*chosen, *islice(keys, MOST_OTHERS))))
 
 
 def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
@@ -163,6 +216,10 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     number = queries.series(store(), view.site, view.sensor).get(view.metric)
     if number is None:
         return figures.message("Nothing of this series has been archived yet", viewer), ""
+    if view.sensors:
+        own = f"{view.site}/{view.sensor}"
+        keys = dict.fromkeys((own, *view.sensors))
+        return compare.draw(list(keys)[:MAX_SENSORS], view.metric, now - view.window_ms, now, viewer)
     since = now - view.window_ms
     found = window.window(store(), number, since, now, now)
     points, banded = found.points, found.level is not window.RAW
@@ -182,38 +239,3 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     kind = f"means of {units.age(found.step)} with their least and greatest" if banded else "readings"
     newest = f" · newest {units.age(now - int(points.ts[-1]))} old" if len(points) else ""
     return figure, f"{len(points):,} {kind} · {len(flags)} flagged{newest}{note}"
-
-
-def _heading(site: str, sensor: str, one: LiveSensor | None) -> Any:
-    name = one.birth.birth.name if one and one.birth and one.birth.birth and one.birth.birth.name else sensor
-    status = one.status if one else "silent"
-    about = [html.Span(className=f"dot dot-{status}"), f" {status} · {site or '–'}/{sensor or '–'}"]
-    if one:
-        about.append(f" · {one.kind}")
-    return html.Div(
-        [dmc.Title(name or "Sensor", order=1, size="h3"), dmc.Text(about, c="dimmed", size="sm")], className="heading"
-    )
-
-
-def _latest(one: LiveSensor | None, viewer: Viewer) -> Any:
-    if one is None or one.latest is None:
-        return dmc.Text("No reading has come yet.", c="dimmed", size="sm")
-    measured = one.latest.ts
-    rows = [
-        html.Tr(
-            [
-                html.Td(units.pretty(metric)),
-                html.Td(units.measure(value, one.unit(metric)), className="number"),
-                html.Td(units.local(measured, viewer.offset), title=units.utc(measured)),
-                html.Td(_ago(now_ms() - measured)),
-            ]
-        )
-        for metric, value in ((name, one.latest.metrics[name]) for name in preferred(list(one.latest.metrics)))
-    ]
-    head = html.Tr([html.Th(text) for text in ("Metric", "Value", "Measured", "Age")])
-    return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], id="latest-table", className="plain"))
-
-
-def _ago(ms: int) -> str:
-    age = units.age(ms)
-    return age if age == "now" else f"{age} ago"
