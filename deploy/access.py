@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import http.client
 import os
@@ -206,6 +205,8 @@ def _changing(path: Path, kind: type[T]) -> Iterator[tuple[T, Callable[[msgspec.
     """The content, and a function that replaces it whole; one at a time."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
+        import fcntl  # Windows has none, and may run every other command
+
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield _read(path, kind), lambda content: _write(path, content)
 

@@ -26,7 +26,7 @@ from weir.settings import Settings, settings
 ROOT = Path("/var/weir")
 #: Workers reach Kafka by the name of its service; from outside it is on the published port of the loopback.
 INSIDE_PORT = 29092
-FOLDERS = ("mosquitto", "kafka", "postgres", "valkey", "zookeeper", "spark", "config")
+FOLDERS = ("mosquitto", "kafka", "postgres", "valkey", "zookeeper", "spark", "web", "config")
 
 
 def kafka_listeners(config: Settings) -> dict[str, str]:

@@ -26,7 +26,7 @@ DEPLOY = ROOT / "deploy"
 FILES = sorted(DEPLOY.glob("compose*.yml"))
 SCHEMA = json.loads((ROOT / "tests" / "schemas" / "compose-spec.json").read_text())
 SERVERS = {"mosquitto", "kafka", "postgres", "redis"}
-WORKERS = {"bridge", "detector", "alerts", "spark", "web"}
+WORKERS = {"bridge", "detector", "alerts", "spark", "keeper", "web"}
 
 
 def load(name: str = "compose.yml") -> dict[str, Any]:
@@ -108,7 +108,8 @@ def test_no_secret_is_in_a_file_and_each_service_gets_only_those_it_needs(servic
     assert set(load()["secrets"]) == set(SECRETS)
     given = {name: set(one.get("secrets", [])) for name, one in services.items()}
     assert given["detector"] == {"WEIR_REDIS_PASSWORD"}
-    assert given["web"] == {"WEIR_REDIS_PASSWORD", "WEIR_POSTGRES_READER_PASSWORD"}
+    assert given["web"] == {"WEIR_REDIS_PASSWORD", "WEIR_POSTGRES_READER_PASSWORD", "WEIR_WEB_SECRET"}
+    assert given["keeper"] == {"WEIR_POSTGRES_PASSWORD"}
     assert {name for name, all_ in given.items() if "WEIR_POSTGRES_ADMIN_PASSWORD" in all_} == {"migrate", "postgres"}
     for one in services.values():
         assert not [key for key in one.get("environment", {}) if key.endswith("PASSWORD")]

@@ -92,9 +92,9 @@ def test_every_setting_in_the_manifests_is_one() -> None:
         assert names <= known, name
 
 
-def test_workers_of_kafka_wait_until_their_topics_are_there() -> None:
+def test_workers_wait_until_their_topics_and_tables_are_there() -> None:
     waiting = {pod["containers"][0]["name"] for _, pod in pods() if "initContainers" in pod}
-    assert waiting == {"bridge", "detector", "alerts", "spark"}
+    assert waiting == {"bridge", "detector", "alerts", "spark", "keeper"}
 
 
 def test_no_secret_is_in_a_manifest() -> None:
