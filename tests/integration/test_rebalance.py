@@ -25,6 +25,8 @@ from weir import keys
 from weir.live import Latest
 from weir.settings import Settings
 
+# Five workers beside the servers: more than two cores carry within CI's patience.
+pytestmark = pytest.mark.slow
 SENSORS = [(f"site-{i}", f"s-{i}") for i in range(12)]
 ROUNDS = 300
 
@@ -34,7 +36,7 @@ class Worker:
 
     def __init__(self, home: Path, module: str, setting: str, port: int) -> None:
         self.port = port
-        environment = {**os.environ, "WEIR_HOME": str(home), setting: str(port), "WEIR_BRIDGE_SHARDS": "4"}
+        environment = {**os.environ, "WEIR_HOME": str(home), setting: str(port)}
         with (home / "log" / f"{module}-{port}.log").open("w") as out:
             command = [sys.executable, "-m", module]
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
@@ -48,7 +50,8 @@ class Worker:
 
 
 @pytest.fixture
-def stack() -> Iterator[Stack]:
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.setenv("WEIR_BRIDGE_SHARDS", "4")  # `up` makes a session for each, before anything is published
     home = Path(tempfile.mkdtemp(prefix="weir-share-"))
     one = Stack(home, free_ports(16, 28_240))
     try:
