@@ -21,6 +21,7 @@ from rich.table import Table
 
 from deploy import accounts, anomalies, environment, machine, migrations, status
 from deploy.benches import bench
+from deploy.proof import commands as proof
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -227,27 +228,12 @@ def replay(
     replay_file(file, speed, end == "now")
 
 
-@cli.command()
-def load(
-    rate: Annotated[float, typer.Option(help="Messages a second.")] = 300.0,
-    seconds: float = 300.0,
-    sensors: int = 100,
-    as_json: Json = False,
-) -> None:
-    """Publish at a rate to the running stack and account for every reading; exit code 1 if one is lost."""
-    from deploy.load import run
-
-    account = run(settings(), rate, seconds, sensors)
-    print(json.dumps(account.as_dict()) if as_json else account)
-    if account.lost:
-        raise typer.Exit(1)
-
-
 cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
 
 cli.add_typer(bench, name="bench")
+cli.command("load")(proof.load)
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
 
