@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deploy import environment
@@ -97,12 +98,12 @@ def make_plan(rate: float, seconds: float, sensors: int, metrics: int = 3, paylo
 class Fleet:
     """The generator's processes, from their start to the retirement of their sensors."""
 
-    def __init__(self, stack: Stack, plan: Plan, processes: int) -> None:
+    def __init__(self, stack: Stack, plan: Plan, processes: int, port: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         self._settled = context.Event()
         self._told: list[Any] = [context.Array("q", len(FIELDS), lock=False) for _ in range(processes)]
         self._processes = [
-            context.Process(target=_generate, args=(str(stack.home), plan, i, processes, told, self._settled))
+            context.Process(target=_generate, args=(str(stack.home), plan, i, processes, told, self._settled, port))
             for i, told in enumerate(self._told)
         ]
         for process in self._processes:
@@ -129,16 +130,17 @@ class Fleet:
             process.join()
 
 
-def _generate(home: str, plan: Plan, part: int, parts: int, told: Any, settled: Any) -> None:
-    from pathlib import Path
-
-    generator.run(environment.current(Path(home)), plan, part, parts, told, settled)
+def _generate(home: str, plan: Plan, part: int, parts: int, told: Any, settled: Any, port: int | None) -> None:
+    config = environment.current(Path(home))
+    if port is not None:
+        config = config.model_copy(update={"mqtt_port": port})
+    generator.run(config, plan, part, parts, told, settled)
 
 
 @contextmanager
-def fleet(stack: Stack, plan: Plan, processes: int) -> Iterator[Fleet]:
-    """Generators that are ended, and their sensors retired, whatever happens."""
-    one = Fleet(stack, plan, processes)
+def fleet(stack: Stack, plan: Plan, processes: int, port: int | None) -> Iterator[Fleet]:
+    """Generators that are ended, and their sensors retired, whatever happens. `port`: another than Mosquitto's."""
+    one = Fleet(stack, plan, processes, port)
     try:
         yield one
     finally:
@@ -146,12 +148,16 @@ def fleet(stack: Stack, plan: Plan, processes: int) -> Iterator[Fleet]:
 
 
 def run(
-    stack: Stack, config: Settings, plan: Plan, processes: int = 1, look: Callable[[Moment], None] = lambda _: None
-) -> Result:
-    """Publish the plan, wait until it is settled, account for it. `look` is called twice a second meanwhile."""
+    stack: Stack, config: Settings, plan: Plan, processes: int = 1, look: Callable[[Moment], None] = lambda _: None,
+    port: int | None = None,
+) -> Result:  # fmt: skip
+    """Publish the plan, wait until it is settled, account for it. `look` is called twice a second meanwhile.
+
+    `port`: where the generators find Mosquitto, if not at its own port.
+    """
     before = accounting.bytes_stored(config)
     already = accounting.duplicates(config, plan.start / 1000)
-    with Usage(stack) as usage, Observer(config, plan) as observer, fleet(stack, plan, processes) as running:
+    with Usage(stack) as usage, Observer(config, plan) as observer, fleet(stack, plan, processes, port) as running:
         usage.generators += running.pids
         while not running.done():
             time.sleep(LOOK_S)
