@@ -73,7 +73,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is healthy.")] = False,
     fleet: Annotated[bool, typer.Option(help="Run the simulated fleet and the recorded one.")] = True,
     only: Annotated[str, typer.Option(help="`servers`: Mosquitto, Kafka, Postgres and Valkey alone.")] = "",
-    port_base: Annotated[int | None, typer.Option(help="Use this port and the eight after it.")] = None,
+    port_base: Annotated[int | None, typer.Option(help="Use this port and the nine after it.")] = None,
 ) -> None:
     """Start everything, wait until it is healthy, and show where the dashboard is."""
     if only not in ("", "servers"):

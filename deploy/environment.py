@@ -20,6 +20,7 @@ PORTS = (
     "bridge_port",
     "detector_port",
     "alerts_port",
+    "spark_port",
 )
 _SECRETS = (
     "WEIR_MQTT_PASSWORD",

@@ -20,7 +20,7 @@ import faust
 import msgspec
 from faust.types import TP
 
-from stream_apps.detector_metrics import measure, snapshots_total, undecodable
+from stream_apps.detector_metrics import lag_records, measure, snapshots_total, undecodable
 from stream_apps.faust_base import make_app, run
 from stream_apps.iqr import warm_up
 from stream_apps.judging import Judge, read_overrides
@@ -146,6 +146,7 @@ class Keeper(faust.Service):
             await self.sleep(SNAPSHOT_S)
             for partition in list(parts):
                 await _snapshot(partition)
+                _measure_lag(partition)
 
     async def on_stop(self) -> None:
         for partition in list(parts):
@@ -160,6 +161,13 @@ class Keeper(faust.Service):
 
 
 app.service(Keeper)
+
+
+def _measure_lag(partition: int) -> None:
+    tp = TP(topics.READINGS, partition)
+    end = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
+    if partition in parts and end is not None:
+        lag_records.labels(str(partition)).set(max(0, end - parts[partition].offset))
 
 
 async def _snapshot(partition: int) -> None:

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     bridge_port: int = 6066
     detector_port: int = 6067
     alerts_port: int = 6068
+    spark_port: int = 6069
 
     mqtt_user: str = ""
     mqtt_password: str = ""
