@@ -28,8 +28,8 @@ lint: setup
 bench: setup
 	@sh deploy/system-packages --test
 	@$(MAKE) --no-print-directory jars
-	@$(BIN)/weir up --detach
-	@$(BIN)/weir bench pipeline
+	@$(BIN)/weir up --detach --no-fleet
+	@$(BIN)/weir bench results
 
 jars:
 	@$(BIN)/python -m deploy.jars

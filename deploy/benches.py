@@ -12,6 +12,7 @@ from rich.console import Console
 from deploy import environment
 from deploy.bench import runlog
 from deploy.stack import Stack
+from weir.errors import SetupError
 from weir.settings import settings
 
 console = Console(highlight=False)
@@ -122,6 +123,26 @@ def bench_fleet(count: int = 1000, days: int = 14, port_base: int = 24700) -> No
 
     rows = fleet.run(count, days, port_base, say)
     runlog.write("Fleet forecasts", f"weir bench fleet --count {count} --days {days}", rows)
+
+
+@bench.command("results")
+def bench_results(
+    note: Annotated[str, typer.Option(help="What else was going on: it goes onto the page.")] = "",
+    small: Annotated[
+        bool, typer.Option(help="For CI: a minute, nothing written; exit code 1 if a reading is lost.")
+    ] = False,
+) -> None:
+    """Loads, the highest rate, an overload and chaos against the running stack: docs/results.md, in 15 minutes."""
+    from deploy.bench import results
+
+    stack = Stack(settings().home)
+    if not stack.running():
+        raise SetupError("Weir is not running: `weir up` starts it")
+    run = results.measure(stack, settings(), results.SMALL if small else results.Size(), say)
+    if not small:
+        results.write(run, f" {note}" if note else "")
+    if results.lost(run) or run["chaos"]["broken"]:
+        raise typer.Exit(1)
 
 
 @bench.command("plots")

@@ -23,6 +23,7 @@ from deploy import accounts, anomalies, environment, machine, migrations, status
 from deploy.benches import bench
 from deploy.proof import commands as proof
 from deploy.proof.chaos_command import chaos
+from deploy.proof.soak_command import soak
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
 from weir.settings import Settings, settings
@@ -236,6 +237,7 @@ cli.command("retire")(accounts.retire)
 cli.add_typer(bench, name="bench")
 cli.command("load")(proof.load)
 cli.command("chaos")(chaos)
+cli.command("soak")(soak)
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
 

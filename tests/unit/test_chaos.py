@@ -12,6 +12,7 @@ import pytest
 from deploy.proof import alarms, faults
 from deploy.proof.faults import COMPONENTS, Fault, catalogue, names_of
 from deploy.proof.proxy import FaultProxy
+from deploy.proof.soak import Series
 from deploy.proof.trouble import payloads
 from stream_apps.bridge_core import Message, Router
 from stream_apps.conditions import Rules
@@ -117,3 +118,11 @@ def test_the_proxy_forwards_cuts_and_stalls_what_passes_through_it(echo: int) ->
             second.recv(10)
         second.settimeout(5)
         assert second.recv(10) == b"late"
+
+
+def test_what_grows_after_the_warm_up_is_not_flat_and_what_only_swings_is() -> None:
+    swinging = Series([10.0 + 90 * (i < 50) + i % 3 for i in range(300)])
+    growing = Series([100.0 + i for i in range(300)])
+    assert swinging.flat(1.0)
+    assert not growing.flat(1.0)
+    assert Series().flat(1.0)
