@@ -8,9 +8,9 @@ from collections.abc import MutableSequence
 
 from edge.lean import LeanPublisher
 from edge.plan import ARRAY, TICK_MS, Plan
-from edge.wire import text
 from weir.settings import Settings
 from weir.topics import mqtt_topic
+from weir.wire import text
 
 #: Where a process tells how far it is: readings handed over and acknowledged, how late it ever was in ms, how often it
 #: had to connect again, and when it had published all and waited for the acknowledgements (ms since the epoch).

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterable
 
-from edge import wire
+from weir import wire
 from weir.settings import Settings
 
 log = logging.getLogger("weir.edge")
@@ -116,7 +116,8 @@ class LeanPublisher:
             self._reconnect()
 
     def _take(self, data: bytes) -> None:
-        for kind, body in self._parser.feed(data):
+        for head, body in self._parser.feed(data):
+            kind = head >> 4
             if kind == wire.PUBACK:
                 if len(body) > 2 and body[2] >= 0x80:
                     raise wire.ProtocolError(f"the broker refuses a message: reason 0x{body[2]:02x}")
@@ -159,6 +160,6 @@ class LeanPublisher:
             data = made.recv(4096)
             if not data:
                 raise ConnectionError("the broker has closed the connection")
-            for kind, body in self._parser.feed(data):
-                if kind == wire.CONNACK:
+            for head, body in self._parser.feed(data):
+                if head >> 4 == wire.CONNACK:
                     return body

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from edge import wire
+from weir import wire
 from weir.errors import SetupError
 from weir.readings import MAX_METRICS, MAX_READINGS_PER_MESSAGE
 from weir.topics import mqtt_topic

@@ -33,6 +33,8 @@ log = logging.getLogger("weir.bridge")
 config = settings()
 
 MAX_BATCH = 5000
+#: Where so many arrive within one linger it is doubled, up to so many times the least.
+BUSY, LONGEST = 50, 4
 DRAIN_S = 6.0
 STUCK_S = 20.0
 
@@ -104,11 +106,13 @@ class Bridge(faust.Service):
             self._pumps[shard] = asyncio.create_task(self._pump(source))
 
     async def _pump(self, source: MqttSource) -> None:
-        linger = config.linger_ms / 1000
+        least = linger = config.linger_ms / 1000
         while not self.should_stop:
             await source.wait()
             await asyncio.sleep(linger)
             messages = source.drain(MAX_BATCH)
+            # Every frame costs each worker after us about as much as a hundred readings do.
+            linger = min(2 * linger, LONGEST * least) if len(messages) >= BUSY else least
             received.broker(source.broker)
             if messages:
                 await batches.put(Batch(source, messages))
@@ -120,7 +124,7 @@ class Bridge(faust.Service):
         deadline = time.monotonic() + DRAIN_S
         while self.inflight and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        await asyncio.to_thread(source.close)
+        await source.close()
 
     async def on_stop(self) -> None:
         Bridge.instance = None

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,6 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stream_apps.ack import AckWindow, Token
 from stream_apps.bridge_core import Message
+from stream_apps.mqtt_link import Link
 from weir.settings import Settings
 from weir.topics import MQTT_ROOT, MQTT_SUBSCRIPTION
 
@@ -25,20 +25,24 @@ log = logging.getLogger("weir.bridge")
 
 SESSION_EXPIRY_S = 86_400
 RECEIVE_MAXIMUM = 20_000
-#: Above this the network thread waits, and with it the broker: memory is bounded, nothing is dropped.
+KEEPALIVE_S = 60
+CONNECT_S = 10.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
+#: Above this nothing is read from the socket, and the broker waits: memory is bounded, nothing is dropped.
 MAX_HELD_BYTES = 64 * 1024 * 1024
-_BLOCK_S = 0.2
+#: What a message costs beside its payload.
+_OVERHEAD = 500
 #: Mosquitto's own counters, and what we call them.
 BROKER = {
-    "$SYS/broker/publish/messages/dropped": "dropped",
-    "$SYS/broker/store/messages/count": "stored",
-    "$SYS/broker/store/messages/bytes": "stored_bytes",
-    "$SYS/broker/clients/connected": "clients",
+    b"$SYS/broker/publish/messages/dropped": "dropped",
+    b"$SYS/broker/store/messages/count": "stored",
+    b"$SYS/broker/store/messages/bytes": "stored_bytes",
+    b"$SYS/broker/clients/connected": "clients",
 }
 
 
 class MqttSource:
-    """The session of one shard. Callbacks run in paho's thread, everything else in the event loop's.
+    """The session of one shard. Everything runs in one event loop.
 
     `owns(site)` tells whether a site belongs to this shard; what does not is acknowledged at once, since another
     session carries it too. `foreign`: filters of topics in other formats; their sites are known only once they are
@@ -53,36 +57,33 @@ class MqttSource:
         self._foreign = foreign if shard == 0 else []
         self._config = config
         self._generation = 0
-        self._inbox: deque[tuple[int, int, mqtt.MQTTMessage, int]] = deque()
+        self._inbox: deque[tuple[int, int, bytes, int, bytes]] = deque()
         self._held_bytes = 0
-        self._room = threading.Event()
-        self._room.set()
         self._stopping = False
-        self._signalled = False
         #: What Mosquitto says of itself, by the names of `BROKER`; only the first shard listens to it.
         self.broker: dict[str, int] = {}
         self._wake = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._client = self._make_client()
+        self._link: Link | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Connect and keep connecting, with back-off, until `stop`."""
-        self._client.connect_async(
-            self._config.host, self._config.mqtt_port, keepalive=60, clean_start=False,
-            properties=_session_properties(),
-        )  # fmt: skip
-        self._client.loop_start()
+        """Connect and keep connecting, with back-off, until `close`."""
+        self._task = asyncio.create_task(self._run())
 
     def stop_receiving(self) -> None:
         """Take nothing more; what is not acknowledged will be delivered again to the next owner."""
         self._stopping = True
-        self._room.set()
+        if self._link is not None:
+            self._link.pause()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Disconnect, without ending the session."""
         self.stop_receiving()
-        self._client.disconnect()
-        self._client.loop_stop()
+        if self._link is not None and self.connected:
+            await self._link.goodbye()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait(self) -> None:
         """Return when something has arrived."""
@@ -91,23 +92,22 @@ class MqttSource:
     def drain(self, limit: int) -> list[Message]:
         """Take what has arrived, at most `limit` messages, in the order of receipt."""
         self._wake.clear()
-        self._signalled = False
         messages: list[Message] = []
         skipped: list[Token] = []
         while self._inbox and len(messages) < limit:
-            generation, rx, raw, size = self._inbox.popleft()
-            self._held_bytes -= size
+            generation, rx, name, mid, payload = self._inbox.popleft()
+            self._held_bytes -= len(payload) + _OVERHEAD
             if generation > self.window.generation:
                 self.window.reconnected(generation)
             # What an older connection brought is used all the same: the broker may have lost the session.
-            token = self.window.received(raw.mid) if raw.qos and generation == self._generation else None
-            topic = _topic(raw)
+            token = self.window.received(mid) if mid and generation == self._generation else None
+            topic = _topic(name)
             if not topic.startswith(MQTT_ROOT) or self._owns(_site(topic)):
-                messages.append(Message(topic, bytes(raw.payload), rx, token))
+                messages.append(Message(topic, payload, rx, token))
             elif token is not None:
                 skipped.append(token)
-        if self._held_bytes < MAX_HELD_BYTES:
-            self._room.set()
+        if self._held_bytes < MAX_HELD_BYTES and self._link is not None and not self._stopping:
+            self._link.resume()
         if self._inbox:
             self._wake.set()
         self.acknowledge(skipped)
@@ -115,65 +115,64 @@ class MqttSource:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Answer a device. At most once: what asks will ask again."""
-        self._client.publish(topic, payload, qos=0)
+        if self._link is not None and self.connected:
+            self._link.tell(topic, payload)
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Kafka has these messages: send the PUBACKs that are due, in the order of receipt."""
-        for mid in self.window.finished(tokens):
-            if self.window.generation != self._generation:
-                return
-            self._client.ack(mid, 1)
+        mids = self.window.finished(tokens)
+        if mids and self._link is not None and self.window.generation == self._generation:
+            self._link.acknowledge(mids)
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=_client_id(self.shard),
-            protocol=mqtt.MQTTv5,
-            manual_ack=True,
-        )
-        if self._config.mqtt_user:
-            client.username_pw_set(self._config.mqtt_user, self._config.mqtt_password)
-        client.reconnect_delay_set(1, 10)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        return client
-
-    def _on_connect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if reason.is_failure:
-            log.error("Mosquitto refuses the bridge (%s): check WEIR_MQTT_USER and its password", reason)
-            return
+    def accepted(self, resumed: bool) -> None:
+        """The broker has taken the connection."""
         self._generation += 1
         self.connected = True
-        log.info("shard %d: connected, session %s", self.shard, "resumed" if flags.session_present else "new")
-        # Retained births come once, with a new subscription (retainHandling 1), not at every reconnect.
-        client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
+        log.info("shard %d: connected, session %s", self.shard, "resumed" if resumed else "new")
+        filters = [(MQTT_SUBSCRIPTION, 1), *((one, 1) for one in self._foreign)]
         if self.shard == 0:
-            client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in BROKER])
-        if self._foreign:
-            client.subscribe([(one, SubscribeOptions(qos=1, retainHandling=1)) for one in self._foreign])
+            filters += [(name.decode(), 0) for name in BROKER]
+        if self._link is not None:
+            self._link.subscribe(filters)
 
-    def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._generation += 1
-        self.connected = False
-        if not self._stopping:
-            log.warning("shard %d: disconnected (%s), connecting again", self.shard, reason)
-
-    def _on_message(self, client: mqtt.Client, userdata: Any, raw: mqtt.MQTTMessage) -> None:
-        if self.shard == 0 and raw.qos == 0 and (name := BROKER.get(_topic(raw))) and raw.payload.isdigit():
-            self.broker[name] = int(raw.payload)
-            return
-        while self._held_bytes >= MAX_HELD_BYTES and not self._stopping:
-            self._room.clear()
-            self._room.wait(_BLOCK_S)
+    def take(self, messages: list[tuple[bytes, int, bytes]]) -> None:
+        """(topic, message id, payload) of what has just arrived; the id is 0 at QoS 0."""
         if self._stopping:
             return
-        size = len(raw.payload) + 500
-        self._held_bytes += size
-        self._inbox.append((self._generation, time.time_ns() // 1_000_000, raw, size))
-        if not self._signalled:
-            self._signalled = True
-            self._loop.call_soon_threadsafe(self._wake.set)
+        rx, generation = time.time_ns() // 1_000_000, self._generation
+        for topic, mid, payload in messages:
+            if not mid and self.shard == 0 and (name := BROKER.get(topic)) and payload.isdigit():
+                self.broker[name] = int(payload)
+                continue
+            self._held_bytes += len(payload) + _OVERHEAD
+            self._inbox.append((generation, rx, topic, mid, payload))
+        if self._held_bytes >= MAX_HELD_BYTES and self._link is not None:
+            self._link.pause()
+        if self._inbox:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        wait = FIRST_WAIT_S
+        config, loop = self._config, asyncio.get_running_loop()
+        while not self._stopping:
+            why = "no answer"
+            try:
+                made = loop.create_connection(lambda: Link(self), config.host, config.mqtt_port)
+                _, link = await asyncio.wait_for(made, CONNECT_S)
+                self._link = link
+                link.connect(
+                    _client_id(self.shard), config.mqtt_user, config.mqtt_password, SESSION_EXPIRY_S, KEEPALIVE_S,
+                    RECEIVE_MAXIMUM,
+                )  # fmt: skip
+                why = await link.ended()
+            except (OSError, TimeoutError) as error:
+                why = str(error) or why
+            wait = FIRST_WAIT_S if self.connected else min(2 * wait, LONGEST_WAIT_S)
+            self._generation += 1
+            self.connected = False
+            if not self._stopping:
+                log.warning("shard %d: disconnected (%s), connecting again", self.shard, why)
+                await asyncio.sleep(wait)
 
 
 def make_session(config: Settings, shard: int, foreign: list[str], wait_s: float = 10.0) -> bool:
@@ -213,9 +212,9 @@ def _session_properties() -> Properties:
     return properties
 
 
-def _topic(raw: mqtt.MQTTMessage) -> str:
+def _topic(name: bytes) -> str:
     try:
-        return raw.topic
+        return name.decode()
     except UnicodeDecodeError:
         return ""
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy import status
-from edge import wire
 from edge.lean import LeanPublisher
 from stream_apps.judging import Judge
+from weir import wire
 from weir.readings import Reading, encode
 from weir.settings import Settings
 from weir.topics import mqtt_topic

@@ -7,8 +7,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from edge import wire
 from edge.lean import LeanPublisher
+from weir import wire
 from weir.readings import MAX_METRICS, MAX_PAYLOAD_BYTES, MAX_READINGS_PER_MESSAGE
 from weir.settings import Settings
 from weir.topics import mqtt_topic

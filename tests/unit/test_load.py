@@ -7,14 +7,14 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.proof import load
 from deploy.proof.accounting import compare
 from deploy.proof.delays import Progress
-from edge import wire
 from edge.plan import HISTORY, Plan
+from weir import wire
 from weir.errors import SetupError
 from weir.readings import Reading, parse_data
 
@@ -47,6 +47,7 @@ def published(plan: Plan, parts: int) -> dict[str, list[Reading]]:
     return found
 
 
+@settings(deadline=None)
 @given(plans, st.integers(1, 3))
 def test_what_is_published_is_what_is_expected_to_the_value_however_many_processes_publish(
     plan: Plan, parts: int
@@ -61,6 +62,7 @@ def test_what_is_published_is_what_is_expected_to_the_value_however_many_process
         assert [one.seq for one in readings if not one.hist] == list(range(len(plan.times(number))))
 
 
+@settings(deadline=None)
 @given(plans)
 def test_no_sensor_has_two_readings_of_one_time_and_none_is_ahead_of_its_tick(plan: Plan) -> None:
     for sensor in range(plan.sensors):
@@ -68,6 +70,7 @@ def test_no_sensor_has_two_readings_of_one_time_and_none_is_ahead_of_its_tick(pl
     assert plan.due(plan.ticks) == plan.live
 
 
+@settings(deadline=None)
 @given(plans, st.integers(2, 3))
 def test_the_parts_of_a_tick_add_up(plan: Plan, parts: int) -> None:
     for tick in range(plan.ticks):
@@ -95,6 +98,26 @@ def test_packets_are_read_back_however_the_stream_is_cut(
 
 def _swap(one: tuple[int, bool, bytes]) -> tuple[int, bytes, bool]:
     return one[0], one[2], one[1]
+
+
+@given(
+    st.sampled_from([0x30, 0x32, 0x3A, 0x33]), st.binary(max_size=200), st.binary(max_size=60), st.integers(1, 65535)
+)
+def test_what_a_broker_publishes_is_read_with_or_without_properties(
+    head: int, payload: bytes, properties: bytes, mid: int
+) -> None:
+    id_bytes = mid.to_bytes(2, "big") if head & 6 else b""
+    body = wire.text("weir/a/b/data") + id_bytes + wire.varint(len(properties)) + properties + payload
+    assert wire.received(head, body) == (b"weir/a/b/data", mid if head & 6 else 0, payload)
+
+
+@given(st.sampled_from([0x30, 0x32]), st.binary(max_size=40))
+def test_any_bytes_are_a_publish_or_a_protocol_error(head: int, body: bytes) -> None:
+    try:
+        topic, mid, payload = wire.received(head, body)
+    except wire.ProtocolError:
+        return
+    assert len(topic) + len(payload) < len(body) and mid <= 65535
 
 
 def test_a_message_sent_again_is_marked_and_otherwise_the_same() -> None:
