@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -13,9 +14,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from deploy.proof import accounting, promises
 from deploy.proof import load as loading
 from deploy.proof.load import Moment, Result
 from deploy.proof.observer import STAGES
+from deploy.proof.trouble import Trouble
 from deploy.stack import Stack
 from weir.errors import SetupError
 from weir.settings import settings
@@ -26,6 +29,7 @@ RAMP_S = 60.0
 RAMP_MS = 2000.0
 LINE_S = 5.0
 RECENT = 2000
+PATIENCE_S = 60.0
 
 
 def load(
@@ -35,6 +39,10 @@ def load(
     metrics: Annotated[int, typer.Option(help="Metrics of each reading.")] = 3,
     processes: Annotated[int, typer.Option(help="How many generators share the sensors.")] = 1,
     payload: Annotated[str, typer.Option(help="`json`: a message each; `array`: ten readings a message.")] = "json",
+    faults: Annotated[
+        str,
+        typer.Option(help="`hostile`: beside it, payloads that must become dead letters and readings an hour late."),
+    ] = "",
     ramp: Annotated[bool, typer.Option(help="Find the highest rate held for a minute, from --rate on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -45,12 +53,33 @@ def load(
     if ramp:
         _ramp(stack, rate, sensors, metrics, processes, payload, as_json)
         return
+    if faults not in ("", "hostile"):
+        raise SetupError(f"--faults {faults}: there is `hostile`")
     plan = loading.make_plan(rate, seconds, sensors, metrics, payload)
-    with shown() as look:
+    with shown() as look, Trouble(settings(), f"{plan.site}-bad") if faults else nullcontext() as trouble:
         result = loading.run(stack, settings(), plan, processes, look)
+    result = result if trouble is None else _with_trouble(result, trouble)
     print(json.dumps(result.as_dict())) if as_json else tell(result)
     if result.lost:
         raise typer.Exit(1)
+
+
+def _with_trouble(result: Result, trouble: Trouble) -> Result:
+    """The same, with what the devices that misbehave have sent: a missing dead letter or late reading is lost."""
+    told, config = trouble.end(), settings()
+    letters = promises.settled(
+        lambda: accounting.dead_lettered(config, trouble.site), lambda found: found >= told.hostile, PATIENCE_S
+    )
+    late = promises.settled(
+        lambda: promises.behind(config, trouble.site), lambda found: found >= told.behind, PATIENCE_S
+    )
+    gone = max(0, told.hostile - letters) + max(0, told.behind - late)
+    found = replace(result.found, stored=result.found.stored + late, lost=result.found.lost + gone)
+    sent = told.hostile + told.behind
+    return replace(
+        result, found=found, published=result.published + sent, acknowledged=result.acknowledged + sent,
+        dead_lettered=result.dead_lettered + letters,
+    )  # fmt: skip
 
 
 def _ramp(stack: Stack, rate: float, sensors: int, metrics: int, processes: int, payload: str, as_json: bool) -> None:

@@ -35,6 +35,7 @@ STAGES = ("kafka", "flag", "latest", "stored")
 #: Sensors looked at in Redis and Postgres.
 WATCHED = 16
 STORED_EVERY_S = 0.1
+FETCH_WAIT_MS = 20
 RETRY_S = 0.5
 _latest = msgspec.json.Decoder(Latest)
 _changes = msgspec.json.Decoder(list[str])
@@ -97,7 +98,10 @@ class Observer:
         await asyncio.gather(*works, return_exceptions=True)
 
     async def _watch_topics(self) -> None:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._config.kafka, enable_auto_commit=False)
+        # Short fetches: one that finds the idle topic alone would hold up the busy one until it has waited its time.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._config.kafka, enable_auto_commit=False, fetch_max_wait_ms=FETCH_WAIT_MS
+        )
         await consumer.start()
         flags = [TopicPartition(topics.ANOMALIES, i) for i in range(self._config.partitions)]
         consumer.assign([TopicPartition(topics.READINGS, 0), *flags])

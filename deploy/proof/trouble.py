@@ -60,7 +60,7 @@ class Trouble:
         self.told = Told(0, 0)
         self.failure: BaseException | None = None
         self._config = config
-        self._site = site
+        self.site = site
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -86,8 +86,8 @@ class Trouble:
             self.failure = error
 
     def _publish(self) -> None:
-        publisher = LeanPublisher(self._config, f"weir-{self._site}-trouble")
-        behind = wire.text(mqtt_topic(self._site, "behind", "data"))
+        publisher = LeanPublisher(self._config, f"weir-{self.site}-trouble")
+        behind = wire.text(mqtt_topic(self.site, "behind", "data"))
         n = last = 0
         while not self._stop.wait(EVERY_S):
             now = time.time_ns() // 1_000_000
@@ -95,10 +95,10 @@ class Trouble:
             sensor, leaf, payload = corpus[n % len(corpus)]
             last = max(last + 1, now - HOUR_MS)
             late = b'{"ts":%d,"metrics":{"temperature":20.5}}' % last
-            publisher.publish([(wire.text(mqtt_topic(self._site, sensor, leaf)), payload), (behind, late)])
+            publisher.publish([(wire.text(mqtt_topic(self.site, sensor, leaf)), payload), (behind, late)])
             n += 1
         publisher.flush(FLUSH_S)
-        publisher.publish([(wire.text(mqtt_topic(self._site, "behind", "birth")), b"")], retain=True)
+        publisher.publish([(wire.text(mqtt_topic(self.site, "behind", "birth")), b"")], retain=True)
         publisher.flush(FLUSH_S)
         publisher.close()
         self.told = Told(n, n)
