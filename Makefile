@@ -28,8 +28,8 @@ lint: setup
 bench: setup
 	@sh deploy/system-packages --test
 	@$(MAKE) --no-print-directory jars
-	@$(BIN)/weir up --detach
-	@$(BIN)/weir bench pipeline
+	@$(BIN)/weir up --detach --no-fleet
+	@$(BIN)/weir bench results
 
 # Known vulnerabilities of what is pinned, and build/bom.json. Exit code 2: no advisory service could be reached.
 audit: setup

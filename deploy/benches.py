@@ -12,6 +12,7 @@ from rich.console import Console
 from deploy import environment
 from deploy.bench import runlog
 from deploy.stack import Stack
+from weir.errors import SetupError
 from weir.settings import settings
 
 console = Console(highlight=False)
@@ -138,6 +139,26 @@ def bench_queries(
         print(json.dumps(found.as_dict()))
         return
     runlog.write(f"Queries at {found.points:,} points", f"weir bench queries --points {points}", queries.table(found))
+
+
+@bench.command("results")
+def bench_results(
+    note: Annotated[str, typer.Option(help="What else was going on: it goes onto the page.")] = "",
+    small: Annotated[
+        bool, typer.Option(help="For CI: a minute, nothing written; exit code 1 if a reading is lost.")
+    ] = False,
+) -> None:
+    """Loads, the highest rate, an overload and chaos against the running stack: docs/results.md, in 15 minutes."""
+    from deploy.bench import results
+
+    stack = Stack(settings().home)
+    if not stack.running():
+        raise SetupError("Weir is not running: `weir up` starts it")
+    run = results.measure(stack, settings(), results.SMALL if small else results.Size(), say)
+    if not small:
+        results.write(run, f" {note}" if note else "")
+    if results.lost(run) or run["chaos"]["broken"]:
+        raise typer.Exit(1)
 
 
 @bench.command("plots")

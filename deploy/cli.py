@@ -27,6 +27,9 @@ from deploy.doctor import doctor
 from deploy.export import export
 from deploy.foreign import bridge
 from deploy.imports.command import import_
+from deploy.proof import commands as proof
+from deploy.proof.chaos_command import chaos
+from deploy.proof.soak_command import soak
 from deploy.scale import scale
 from deploy.stack import FLEET, SERVERS, WORKERS, Stack
 from weir.errors import SetupError
@@ -78,7 +81,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is healthy.")] = False,
     fleet: Annotated[bool, typer.Option(help="Run the simulated fleet and the recorded one.")] = True,
     only: Annotated[str, typer.Option(help="`servers`: Mosquitto, Kafka, Postgres and Valkey alone.")] = "",
-    port_base: Annotated[int | None, typer.Option(help="Use this port and the eight after it.")] = None,
+    port_base: Annotated[int | None, typer.Option(help="Use this port and the nine after it.")] = None,
     kafka: Annotated[str, typer.Option(help="`kraft`, or `zookeeper`: Kafka 3.9 with ZooKeeper.")] = "",
 ) -> None:
     """Start everything, wait until it is healthy, and show where the dashboard is."""
@@ -227,22 +230,6 @@ def replay(
     replay_file(file, speed, end == "now")
 
 
-@cli.command()
-def load(
-    rate: Annotated[float, typer.Option(help="Messages a second.")] = 300.0,
-    seconds: float = 300.0,
-    sensors: int = 100,
-    as_json: Json = False,
-) -> None:
-    """Publish at a rate to the running stack and account for every reading; exit code 1 if one is lost."""
-    from deploy.load import run
-
-    account = run(settings(), rate, seconds, sensors)
-    print(json.dumps(account.as_dict()) if as_json else account)
-    if account.lost:
-        raise typer.Exit(1)
-
-
 cli.add_typer(accounts.letters, name="dead-letters")
 cli.command("ledger")(accounts.ledger)
 cli.command("retire")(accounts.retire)
@@ -254,6 +241,9 @@ cli.command("backup")(backup.backup_command)
 cli.command("restore")(backup.restore_command)
 cli.add_typer(bench, name="bench")
 cli.add_typer(device, name="device")
+cli.command("load")(proof.load)
+cli.command("chaos")(chaos)
+cli.command("soak")(soak)
 for command in (anomalies.explain, anomalies.redetect, anomalies.alerts):
     cli.command()(command)
 cli.add_typer(access.user, name="user")

@@ -21,6 +21,7 @@ PORTS = (
     "bridge_port",
     "detector_port",
     "alerts_port",
+    "spark_port",
 )
 SECRETS = (
     "WEIR_MQTT_PASSWORD",

@@ -52,6 +52,7 @@ transitions_total = Counter("weir_alerts_transitions", "Transitions published", 
 commands_total = Counter("weir_alerts_commands", "Commands by outcome", ["outcome"])
 undecodable = Counter("weir_alerts_undecodable", "Records that could not be used", ["topic"])
 live_alerts = Gauge("weir_alerts_live", "Alerts that are active or unacknowledged")
+sensors_known = Gauge("weir_sensors", "Sensors that are watched, by whether they are heard", ["state"])
 
 _flag = msgspec.json.Decoder(Flag)
 _command = msgspec.json.Decoder(AlertCommand)
@@ -209,6 +210,10 @@ class Keeper(faust.Service):
         async with desk.whole:
             await desk.publish(desk.life.tick(desk.now(), silence=view.fresh))
         live_alerts.set(await view.write())
+        known = desk.life.book.sensors.values()
+        silent = sum(one.silent for one in known)
+        sensors_known.labels("silent").set(silent)
+        sensors_known.labels("heard").set(len(known) - silent)
         if desk.dirty or rounds % SAVE_EVERY == 0:
             await desk.save()
 

@@ -36,9 +36,12 @@ log = logging.getLogger("weir.bridge")
 config = settings()
 
 MAX_BATCH = 5000
+#: Where so many arrive within one linger it is doubled, up to so many times the least.
+BUSY, LONGEST = 50, 4
 DRAIN_S = 6.0
 STUCK_S = 20.0
 
+_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 messages_total = Counter("weir_bridge_messages", "MQTT messages taken")
 refused_total = Counter("weir_bridge_refused", "MQTT messages refused", ["reason"])
 records_total = Counter("weir_bridge_records", "Records Kafka has acknowledged", ["topic"])
@@ -46,7 +49,12 @@ unacknowledged = Gauge("weir_bridge_unacknowledged", "MQTT messages received and
 to_kafka = Histogram(
     "weir_received_to_kafka_seconds",
     "From receipt to Kafka's acknowledgement, per record",
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
+    buckets=_BUCKETS,
+)
+published_to_kafka = Histogram(
+    "weir_published_to_kafka_seconds",
+    "From the time the newest live reading of a record claims to Kafka's acknowledgement",
+    buckets=_BUCKETS,
 )
 
 
@@ -106,11 +114,13 @@ class Bridge(faust.Service):
             await (foreign.start(_give_up) if 0 in owned else foreign.stop())
 
     async def _pump(self, source: MqttSource) -> None:
-        linger = config.linger_ms / 1000
+        least = linger = config.linger_ms / 1000
         while not self.should_stop:
             await source.wait()
             await asyncio.sleep(linger)
             messages = source.drain(MAX_BATCH)
+            # Every frame costs each worker after us about as much as a hundred readings do.
+            linger = min(2 * linger, LONGEST * least) if len(messages) >= BUSY else least
             received.broker(source.broker)
             if messages:
                 await batches.put(Batch(source, messages))
@@ -149,7 +159,10 @@ class Bridge(faust.Service):
         if error is not None:
             _give_up(f"Kafka did not take a record of {record.topic}: {error!r}")
         records_total.labels(record.topic).inc()
-        to_kafka.observe(max(0.0, time.time() - oldest / 1000))
+        now = time.time()
+        to_kafka.observe(max(0.0, now - oldest / 1000))
+        if record.measured:
+            published_to_kafka.observe(max(0.0, now - record.measured / 1000))
         received.add(record.received)
         source.acknowledge(record.tokens)
 

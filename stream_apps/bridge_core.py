@@ -36,7 +36,8 @@ class Record:
     """One record for Kafka, the messages it settles, and what to add to `received` once Kafka has it.
 
     A `value` of None is a tombstone: compaction forgets the key.
-    `received` is per minute of arrival (ms): readings, or 1 for a refused message.
+    `received` is per minute of arrival (ms): readings, or 1 for a refused message. `measured`: when its newest live
+    reading was measured (ms), 0 where there is none.
     """
 
     topic: str
@@ -45,6 +46,7 @@ class Record:
     key: bytes | None = None
     tokens: list[Token] = field(default_factory=list)
     received: dict[int, int] = field(default_factory=dict)
+    measured: int = 0
 
 
 @dataclass
@@ -232,7 +234,9 @@ def _close(partition: int, frame: _Frame) -> Record:
     for reading in frame.readings:
         at = reading.rx - reading.rx % 60_000
         received[at] = received.get(at, 0) + 1
-    return Record(topics.READINGS, partition, encode_frame(frame.readings), tokens=frame.tokens, received=received)
+    measured = max((reading.ts for reading in frame.readings if not reading.hist), default=0)
+    value = encode_frame(frame.readings)
+    return Record(topics.READINGS, partition, value, tokens=frame.tokens, received=received, measured=measured)
 
 
 def _tokens(message: Message) -> list[Token]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NoReturn
 import faust
 from faust.types import TP
 
-from stream_apps.detector_metrics import measure, snapshots_total, undecodable
+from stream_apps.detector_metrics import lag_records, measure, snapshots_total, undecodable
 from stream_apps.faust_base import make_app, run
 from stream_apps.iqr import warm_up
 from stream_apps.judging import Judge, read_overrides
@@ -38,6 +38,8 @@ log = logging.getLogger("weir.detector")
 config = settings()
 
 SNAPSHOT_S = 3.0
+#: A large state is written less often: Redis writes it to disk as well. What is judged again after a crash is little.
+SNAPSHOT_BYTES_S = 2_000_000
 #: How long a snapshot waits for Kafka to take the flags it stands for; then it is left for the next round.
 FLAGS_S = 5.0
 HAND_OVER_S = 6.0
@@ -141,10 +143,13 @@ class Keeper(faust.Service):
 
     @faust.Service.task
     async def _save(self) -> None:
+        written = 0
         while not self.should_stop:
-            await self.sleep(SNAPSHOT_S)
+            await self.sleep(max(SNAPSHOT_S, written / SNAPSHOT_BYTES_S))
+            written = 0
             for partition in list(parts):
-                await _snapshot(partition)
+                written += await _snapshot(partition)
+                _measure_lag(partition)
 
     async def on_stop(self) -> None:
         for partition in list(parts):
@@ -161,19 +166,28 @@ class Keeper(faust.Service):
 app.service(Keeper)
 
 
-async def _snapshot(partition: int) -> None:
+def _measure_lag(partition: int) -> None:
+    tp = TP(topics.READINGS, partition)
+    end = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
+    if partition in parts and end is not None:
+        lag_records.labels(str(partition)).set(max(0, end - parts[partition].offset))
+
+
+async def _snapshot(partition: int) -> int:
+    """Write a partition's state, once Kafka has its flags; returns how many bytes were written."""
     part = parts.get(partition)
     if part is None or part.offset == part.saved:
-        return
+        return 0
     async with part.whole:
         offset, state, flags = part.offset, part.judge.dump(), set(pending)
     if flags and (await asyncio.wait(flags, timeout=FLAGS_S))[1]:
         snapshots_total.labels("unsent").inc()
-        return
+        return 0
     kept = await snapshots.save(partition, offset, state)
     snapshots_total.labels({True: "kept", False: "fenced", None: "failed"}[kept]).inc()
     if kept:
         part.saved = offset
+    return len(state)
 
 
 @app.agent(app.topic(topics.READINGS))

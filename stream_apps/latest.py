@@ -16,6 +16,7 @@ import msgspec
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from stream_apps.detector_metrics import published_to_latest
 from weir import keys
 from weir.live import Latest
 from weir.readings import Reading, encode
@@ -199,6 +200,10 @@ class LiveCache:
         changed = dict.fromkeys([f for f, _ in latest] + [f for f, _ in flagged] + [f for (_, f), _ in sensors])
         pipe.publish(keys.CHANGES, encode(list(changed)))
         await pipe.execute()
+        announced = _now()
+        for _, reading in latest:
+            if not reading.hist:
+                published_to_latest.observe(max(0, announced - reading.ts) / 1000)
 
 
 _Latest = list[tuple[str, Reading]]

@@ -7,6 +7,7 @@ what is older than two days.
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ readings_day = Gauge(
 )
 never_arrived = Gauge("weir_ledger_never_arrived", "Readings that never arrived, by their sensors' counters")
 broker = Gauge("weir_mosquitto", "What Mosquitto says of itself in $SYS", ["what"])
+disk_free = Gauge("weir_disk_free_bytes", "Free space where Weir keeps its data")
 
 #: Crossings more than so long past are over.
 _CROSSINGS = """
@@ -105,6 +107,7 @@ class LedgerWatch:
 
     def __init__(self, config: Settings) -> None:
         self._dsn = config.dsn("writer")
+        self._home = config.home
         self._redis: Any = redis.Redis.from_url(config.redis_url, socket_timeout=5, socket_connect_timeout=2)
         self._connection: Any = None
         self._drops = Drops()
@@ -155,6 +158,7 @@ class LedgerWatch:
         for state in ("received", "stored", "dead_lettered", "duplicate", "missing", "pending"):
             readings_day.labels(state).set(getattr(found, state))
         never_arrived.set(absent)
+        disk_free.set(shutil.disk_usage(self._home).free)
         for what, count in system.items():
             broker.labels(what).set(count)
 

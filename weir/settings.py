@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     bridge_port: int = 6066
     detector_port: int = 6067
     alerts_port: int = 6068
+    spark_port: int = 6069
 
     # Where the servers are when they are not on `host`, which is where our own processes listen (docs/security.md).
     mqtt_host: str = ""

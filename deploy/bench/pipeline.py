@@ -14,8 +14,9 @@ import numpy as np
 import psutil
 import redis
 
-from deploy import access, load, status
+from deploy import access, status
 from deploy.bench.runlog import Row
+from deploy.proof import load
 from deploy.stack import Stack
 from edge.publisher import Publisher
 from weir import keys
@@ -185,10 +186,10 @@ def run(stack: Stack, config: Settings, rate: float, seconds: float, say: Callab
     note("publish to Redis, the default fleet", percentiles(probe.delays), "p95 500 ms")
     note("publish to the open page, the default fleet", percentiles(page_delays(config, 40)), "2000 ms")
     with Memory(stack) as memory, Probe(config) as probe:
-        account = load.run(config, rate, seconds, 100)
+        account = load.run(stack, config, load.make_plan(rate, seconds, 100))
     note(
         f"{rate:g} messages a second for {seconds:g} s beside the fleet",
-        f"{account.published} published, {account.stored} stored, {account.lost} lost; the last row "
+        f"{account.published} published, {account.found.stored} stored, {account.lost} lost; the last row "
         f"{account.settled_s:.1f} s after the last PUBACK",
         "0 lost",
     )

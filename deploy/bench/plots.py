@@ -75,27 +75,35 @@ def figure(case: Case, title: str) -> go.Figure:
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """The best, the median and the worst case as PNG, drawn by Chromium. Raises `SetupError` without one."""
+    """The best, the median and the worst case as PNG. Raises `SetupError` without Chromium."""
+    folder.mkdir(exist_ok=True)
+    found = cases()
+    chosen = {"best": found[0], "median": found[len(found) // 2], "worst": found[-1]}
+    pictures = {}
+    for name, case in chosen.items():
+        title = f"{name} of {len(found)}: {case.sensor}, error {case.error:.2f} of that of the last value"
+        pictures[folder / f"{name}.png"] = figure(case, title)
+    draw(pictures)
+    return list(pictures)
+
+
+def draw(pictures: dict[Path, go.Figure]) -> None:
+    """Write figures as PNG, drawn by Chromium, each as large as it says. Raises `SetupError` without Chromium."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise SetupError("Chromium is missing: run `sh deploy/system-packages --test`")
-    folder.mkdir(exist_ok=True)
-    found = cases()
-    chosen = {"best": found[0], "median": found[len(found) // 2], "worst": found[-1]}
-    paths = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 920, "height": 340})
-        for name, case in chosen.items():
-            title = f"{name} of {len(found)}: {case.sensor}, error {case.error:.2f} of that of the last value"
-            page.set_content(figure(case, title).to_html(include_plotlyjs=True))
+        for path, drawn in pictures.items():
+            width, height = drawn.layout.width + 20, drawn.layout.height + 20
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_content(drawn.to_html(include_plotlyjs=True))
             page.locator(".plotly .main-svg").first.wait_for()
-            paths.append(folder / f"{name}.png")
-            page.screenshot(path=paths[-1])
+            page.screenshot(path=path)
+            page.close()
         browser.close()
-    return paths
 
 
 def _time(ts: np.ndarray) -> np.ndarray:

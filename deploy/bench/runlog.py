@@ -27,10 +27,14 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
+def versions() -> str:
+    """The packages that matter to figures, with their versions, in one line."""
+    return ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+
+
 def section(title: str, command: str, rows: Iterable[Row], now: datetime, notes: str = "") -> str:
     """One benchmark's section in Markdown."""
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    lines = [f"## {title}", "", f"`{command}`, {now:%Y-%m-%d %H:%M} UTC, {machine()}; {packages}.", ""]
+    lines = [f"## {title}", "", f"`{command}`, {now:%Y-%m-%d %H:%M} UTC, {machine()}; {versions()}.", ""]
     lines += ["| what | measured | reach |", "|---|---|---|"]
     lines += [f"| {what} | {measured} | {reach} |" for what, measured, reach in rows]
     return "\n".join(lines) + "\n" + (f"\n{notes}\n" if notes else "")

@@ -82,7 +82,7 @@ def test_secrets_are_made_once_and_readable_by_the_owner_only(home: Path) -> Non
 def test_a_port_base_deals_out_all_ports_and_is_remembered(home: Path) -> None:
     environment.prepare(home, 21000)
     again = environment.prepare(home, None)
-    assert [getattr(again, name) for name in environment.PORTS] == list(range(21000, 21009))
+    assert [getattr(again, name) for name in environment.PORTS] == list(range(21000, 21010))
 
 
 def test_an_incomplete_env_file_is_a_setup_error(tmp_path: Path) -> None:
