@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pyspark.sql.streaming import StreamingQuery
 
-from spark_jobs import archive, rollups, session
+from spark_jobs import archive, rollups, session, stage_metrics
 from spark_jobs.database import Database
 from spark_jobs.forecasts import Forecaster
 from spark_jobs.lateness import horizon_ms
@@ -67,6 +67,7 @@ def run(config: Settings) -> int:
     spark = session.start(config, folder)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    stage_metrics.serve(config)
     watches = [
         Watch(archive.start(spark, config, folder), config.archive_trigger_s + config.archive_wait_s),
         Watch(rollups.start(spark, config, folder, stop.is_set), config.rollup_trigger_s),

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
-from spark_jobs import session
+from spark_jobs import session, stage_metrics
 from spark_jobs.database import Database
 from spark_jobs.lateness import horizon_ms
 from spark_jobs.records import Record
@@ -74,4 +74,5 @@ def chunks(rows: Iterable[Row], most_bytes: int) -> Iterator[tuple[Key, list[Rec
 def _store() -> Store:
     """One per worker process, which Spark keeps between batches."""
     config = settings()
-    return Store(Database(config.dsn("writer"), "weir-archive"), horizon_ms(config.watermark))
+    database = Database(config.dsn("writer"), "weir-archive")
+    return Store(database, horizon_ms(config.watermark), stage_metrics.stored)

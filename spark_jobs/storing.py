@@ -22,6 +22,7 @@ from spark_jobs.series import Name, SeriesIds
 from spark_jobs.tally import Tally
 from weir import topics
 from weir.errors import Refused
+from weir.readings import Reading
 
 _INCOMING = """
 CREATE TEMP TABLE IF NOT EXISTS incoming (k integer, series_id integer, ts bigint, value double precision)
@@ -65,7 +66,11 @@ Outcome = list[tuple[Item, list[int], set[int]]]  # reading, series ids of its v
 class Store:
     """Writes chunks. Holds what is worth keeping between them: connection, series ids, known partitions."""
 
-    def __init__(self, database: Database, horizon: int) -> None:
+    def __init__(
+        self, database: Database, horizon: int, stored: Callable[[list[Reading]], object] = lambda _: None
+    ) -> None:
+        """`stored` is told which readings have just been committed."""
+        self._stored = stored
         self._database = database
         self._horizon = horizon
         self._ids = SeriesIds()
@@ -82,21 +87,24 @@ class Store:
         prepare = self._readings if topic == topics.READINGS else self._others
         write = prepare(place, records)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Reading]:
             with connection.cursor() as cursor:
                 tally = Tally(tables.next_offset(cursor, topic, partition))
-                write(cursor, tally)
+                readings = write(cursor, tally)
                 tables.put_tally(cursor, tally)
                 tables.move_offset(cursor, topic, partition, records[-1].offset + 1)
+            return readings
 
-        self._database.run(work)
+        committed = self._database.run(work)
+        if committed:
+            self._stored(committed)
 
-    def _readings(self, place: Place, records: list[Record]) -> Callable[[Cursor, Tally], None]:
+    def _readings(self, place: Place, records: list[Record]) -> Callable[[Cursor, Tally], list[Reading]]:
         items, letters = items_of(place, records, self._ids.__contains__)
         self._ids.learn(self._database, (name for item in items for name in _names(item)))
         self._partitions.ensure(self._database, (item.reading.ts for item in items))
 
-        def write(cursor: Cursor, tally: Tally) -> None:
+        def write(cursor: Cursor, tally: Tally) -> list[Reading]:
             cursor.execute(_INCOMING)
             sealed = _sealed_until(cursor)
             done, refused = bisect(cursor, items, lambda some: _insert(cursor, some, self._ids, sealed))
@@ -106,10 +114,11 @@ class Store:
             sequences.take(cursor, (item for part in done for item, _, _ in part), tally.done)
             poison = [place.letter(item.record, error, item.index, item.reading.rx) for item, error in refused]
             tables.put_letters(cursor, letters + poison, tally)
+            return [item.reading for item in items]
 
         return write
 
-    def _others(self, place: Place, records: list[Record]) -> Callable[[Cursor, Tally], None]:
+    def _others(self, place: Place, records: list[Record]) -> Callable[[Cursor, Tally], list[Reading]]:
         decoded: list[tuple[Record, Any]] = []
         letters: list[Letter] = []
         for record in records:
@@ -122,11 +131,12 @@ class Store:
         if place.topic == topics.ANOMALIES:
             self._ids.learn(self._database, ((f.site, f.sensor, f.metric) for _, f in decoded))
 
-        def write(cursor: Cursor, tally: Tally) -> None:
+        def write(cursor: Cursor, tally: Tally) -> list[Reading]:
             done, refused = bisect(cursor, decoded, lambda some: self._put(cursor, place.topic, some))
             if place.topic == topics.DEAD_LETTERS:
                 _count_letters([one for part in done for one in part], tally)
             tables.put_letters(cursor, letters + [place.letter(one[0], error) for one, error in refused], tally)
+            return []
 
         return write
 

@@ -8,6 +8,7 @@ import msgspec
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
+from spark_jobs.edits import put_edit
 from spark_jobs.records import Letter, clean, payload_of
 from spark_jobs.series import SeriesIds
 from spark_jobs.tally import Row, Tally
@@ -83,7 +84,7 @@ def put_alerts(cursor: Cursor, alerts: list[Alert]) -> None:
 
 
 def put_sensors(cursor: Cursor, events: list[SensorEvent]) -> None:
-    """Store births and states, in the order of the topic: the last one holds."""
+    """Store births, states and what people said, in the order of the topic: the last one holds."""
     for e in events:
         if e.birth is not None:
             b = e.birth
@@ -91,6 +92,8 @@ def put_sensors(cursor: Cursor, events: list[SensorEvent]) -> None:
             cursor.execute(_BIRTH, (e.site, e.sensor, b.kind, b.name, b.lat, b.lon, metrics, e.state, e.at))
         elif e.state is not None:
             cursor.execute(_STATE, (e.site, e.sensor, e.state, e.at))
+        elif e.edit is not None:
+            put_edit(cursor, e, e.edit)
 
 
 def put_dead_letters(cursor: Cursor, letters: list[DeadLetter]) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -130,6 +129,8 @@ def _hold(processes: list[psutil.Process], slow: bool) -> None:
 
 def _fill(pid: int) -> None:
     """For `HOLD_S` no file of these processes grows beyond a page, as if their quota were used up."""
+    import resource  # Windows has none, and may run every other command
+
     limit = resource.RLIMIT_FSIZE
     processes = _tree(pid)
     before = [(one, _limit(one.pid, limit, (4096, -1))) for one in processes]
@@ -141,6 +142,8 @@ def _fill(pid: int) -> None:
 
 def _limit(pid: int, which: int, limits: tuple[int, int]) -> tuple[int, int] | None:
     """Set a limit of another process; returns the old one, None when the process is gone."""
+    import resource
+
     try:
         soft, hard = resource.prlimit(pid, which)
         resource.prlimit(pid, which, (limits[0], hard))
