@@ -46,6 +46,7 @@ def create() -> Dash:
         suppress_callback_exceptions=True,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">', 1)
     for module, path, name in PAGES:
         dash.register_page(module.__name__, path=path, name=name, title=f"{name} · Weir", layout=module.layout)
         module.register(app)

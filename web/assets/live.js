@@ -150,7 +150,7 @@
     },
     /* Writes what is chosen into the address, without a new entry in the history. */
     address: function (...values) {
-      const names = window.dash_clientside.callback_context.inputs_list.map((one) => one.id.split("-").pop());
+      const names = window.dash_clientside.callback_context.inputs_list.map((one) => one.id.replace(/-select$/, "").split("-").pop());
       window.weirAddress(Object.fromEntries(names.map((name, i) => [name, values[i]])));
       return window.dash_clientside.no_update;
     },
