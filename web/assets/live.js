@@ -176,4 +176,5 @@
   window.dashAgGridFunctions = window.dashAgGridFunctions || {};
   window.dashAgGridFunctions.weirTime = (ms) => ms ? new Date(ms).toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }) : "";
   window.dashAgGridFunctions.weirUtc = (ms) => ms ? new Date(ms).toISOString().replace("T", " ").slice(0, 19) + " UTC" : "";
+  poll(); // what is known arrives while the page is still being made
 })();
