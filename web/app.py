@@ -76,7 +76,7 @@ def _frame() -> Any:
             html.A("Skip to content", href="#content", className="skip"),
             html.Header([_brand(), _navigation(), _tools()], className="top"),
             html.Main(dash.page_container, id="content"),
-            # What tables and charts are made of is fetched once the first page stands, so that the next one opens fast.
+            # What tables are made of is fetched once the first page stands, so that the next one opens fast.
             dcc.Interval(id="settled", interval=SETTLED_MS, max_intervals=1),
             html.Div(id="warm", hidden=True, **{"aria-hidden": "true"}),
         ],
@@ -130,7 +130,8 @@ def _tools() -> Any:
 def _register(app: Dash) -> None:
     @app.callback(Output("warm", "children"), Input("settled", "n_intervals"), prevent_initial_call=True)
     def warm(_once: int) -> Any:
-        return [dcc.Graph(), dag.AgGrid(columnDefs=[], rowData=[])]
+        # Not the charts: reading their library would hold up the map for a second.
+        return dag.AgGrid(columnDefs=[], rowData=[])
 
     app.clientside_callback(
         ClientsideFunction("weir", "pace"),
