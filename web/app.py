@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dash
+import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
@@ -25,6 +26,7 @@ PAGES = (
     (pipeline, "/pipeline", "Pipeline"),
 )
 SLOW_MS = 30_000
+SETTLED_MS = 1500
 PACES = (1, 2, 5, 10, 30, 60)
 THEME: dict[str, Any] = {
     "primaryColor": "blue",
@@ -48,6 +50,7 @@ def create() -> Dash:
         suppress_callback_exceptions=True,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">', 1)
     for module, path, name in PAGES:
         dash.register_page(module.__name__, path=path, name=name, title=f"{name} · Weir", layout=module.layout)
         module.register(app)
@@ -77,6 +80,9 @@ def _frame() -> Any:
             html.A("Skip to content", href="#content", className="skip"),
             html.Header([_brand(), _navigation(), _tools()], className="top"),
             html.Main(dash.page_container, id="content"),
+            # What tables are made of is fetched once the first page stands, so that the next one opens fast.
+            dcc.Interval(id="settled", interval=SETTLED_MS, max_intervals=1),
+            html.Div(id="warm", hidden=True, **{"aria-hidden": "true"}),
         ],
         theme=THEME,
         defaultColorScheme="auto",
@@ -127,6 +133,11 @@ def _tools() -> Any:
 
 
 def _register(app: Dash) -> None:
+    @app.callback(Output("warm", "children"), Input("settled", "n_intervals"), prevent_initial_call=True)
+    def warm(_once: int) -> Any:
+        # Not the charts: reading their library would hold up the map for a second.
+        return dag.AgGrid(columnDefs=[], rowData=[])
+
     app.clientside_callback(
         ClientsideFunction("weir", "pace"),
         Output("tick", "interval"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from web.store import Store
 
 _ONLINE = """
-SELECT (extract(epoch FROM bucket) * 1000)::bigint, count(DISTINCT sensor_id)
+SELECT (extract(epoch FROM date_bin('15 minutes', bucket, 'epoch')) * 1000)::bigint, count(DISTINCT sensor_id)
 FROM readings_5m JOIN series USING (series_id)
 WHERE bucket >= to_timestamp(%s / 1000.0) GROUP BY 1 ORDER BY 1"""
 _ALERTS = """
@@ -20,7 +20,7 @@ WHERE ts >= to_timestamp(%s / 1000.0) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s"""
 
 
 def online(store: Store, since: int) -> list[tuple[int, int]]:
-    """`(bucket, sensors heard in it)` for each 5 minutes from `since`, oldest first."""
+    """`(start, sensors heard)` for each 15 minutes, which is longer than most are quiet, from `since`, oldest first."""
     return [(at, n) for at, n in store.rows(_ONLINE, (since,))]
 
 

@@ -32,8 +32,9 @@ def path(values: Sequence[float | None], width: int = WIDTH, height: int = HEIGH
 
 def spark(values: Sequence[float | None], about: str, colour: str = "#1c7ed6") -> html.Img:
     """A picture of `values`; `about` says in words what it shows."""
-    body = f'<path d="{path(values)}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
-    image = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">{body}</svg>'
+    line = f'fill="none" stroke="{colour}" stroke-width="1.8" vector-effect="non-scaling-stroke"'
+    size = f'preserveAspectRatio="none" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    image = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><path d="{path(values)}" {line}/></svg>'
     known = [value for value in values if value is not None]
     told = f"{about}: from {min(known):.4g} to {max(known):.4g}" if known else f"{about}: nothing yet"
     return html.Img(src="data:image/svg+xml," + quote(image), alt=told, title=told, className="spark")

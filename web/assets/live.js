@@ -150,7 +150,7 @@
     },
     /* Writes what is chosen into the address, without a new entry in the history. */
     address: function (...values) {
-      const names = window.dash_clientside.callback_context.inputs_list.map((one) => one.id.split("-").pop());
+      const names = window.dash_clientside.callback_context.inputs_list.map((one) => one.id.replace(/-select$/, "").split("-").pop());
       window.weirAddress(Object.fromEntries(names.map((name, i) => [name, values[i]])));
       return window.dash_clientside.no_update;
     },
@@ -176,4 +176,5 @@
   window.dashAgGridFunctions = window.dashAgGridFunctions || {};
   window.dashAgGridFunctions.weirTime = (ms) => ms ? new Date(ms).toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }) : "";
   window.dashAgGridFunctions.weirUtc = (ms) => ms ? new Date(ms).toISOString().replace("T", " ").slice(0, 19) + " UTC" : "";
+  poll(); // what is known arrives while the page is still being made
 })();

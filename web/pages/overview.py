@@ -100,7 +100,7 @@ def _fleet(now: int, past: Any) -> list[Tile]:
     silent, total = counts["silent"], sum(counts.values())
     grave = [f"{n} {name}" for name, n in found.items() if n]
     return [
-        Tile("Sensors online", f"{total - silent:,}", f"of {total:,}", "", online, "Sensors heard in 5 min, 6 h", "/"),
+        Tile("Sensors online", f"{total - silent:,}", f"of {total:,}", "", online, "Sensors heard in 15 min, 6 h", "/"),
         Tile("Silent", f"{silent:,}", f"{counts['flagged']:,} flagged, {counts['alert']:,} in alert",
              "bad" if silent else "good", [max(online) - n for n in online] if online else [],
              "Fewer heard than at best, 6 h", link("/", View(status=("silent",)))),

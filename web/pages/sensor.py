@@ -45,7 +45,7 @@ def layout(**query: str) -> Any:
             ),
             dmc.MultiSelect(
                 id="sensor-sensors", label="Compare", data=_others(sites, view.sensors), value=list(view.sensors),
-                maxValues=MAX_SENSORS, searchable=True, clearable=True, limit=50, size="sm", className="choice wide",
+                maxValues=MAX_SENSORS, searchable=True, clearable=True, limit=50, size="sm", className="choice wide compare",
                 placeholder="" if view.sensors else "add sensors to compare",
             ),
         ],
