@@ -37,6 +37,7 @@ from weir.settings import settings
 log = logging.getLogger("weir.detector")
 config = settings()
 
+FETCH_WAIT_MS = 25
 SNAPSHOT_S = 3.0
 #: A large state is written less often: Redis writes it to disk as well. What is judged again after a crash is little.
 SNAPSHOT_BYTES_S = 2_000_000
@@ -113,7 +114,7 @@ async def _restore(partition: int, end: int) -> Part | None:
         return Part(Judge(overrides), offset)
 
 
-app = make_app("detector", config.detector_port, seeking_consumer(positions))
+app = make_app("detector", config.detector_port, seeking_consumer(positions, FETCH_WAIT_MS))
 revoked_signal: Any = app.on_partitions_revoked
 
 

@@ -28,6 +28,30 @@ class Producer(driver.Producer):
         return {"acks": "all", "enable_idempotence": True}
 
 
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust has no setting for how long a fetch may wait for data, and makes it 1.5 s.
+
+    One fetch at a time is under way, for the partitions of which nothing waits in memory. Where that leaves only idle
+    ones (`sensors`, say), the busy ones stand still until the fetch has waited its time: at 3,000 readings a second
+    they were judged 1.3 s late by a worker that had little to do.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        made: Any = super()._create_worker_consumer(transport)
+        ours: Any = self.consumer
+        made._fetch_max_wait_ms = ours.fetch_wait_ms
+        return made
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, with our thread. `fetch_wait_ms`: lower costs more when idle, higher costs latency."""
+
+    fetch_wait_ms = 250
+
+    def _new_consumer_thread(self) -> Any:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
 class WorkerApp(faust.App):
     """A Faust app that knows whether it is well: `checks` are asked by /healthz."""
 
@@ -78,7 +102,7 @@ def make_app(name: str, web_port: int, consumer: type[driver.Consumer] | None = 
         web_host=config.host,
         web_port=web_port,
     )
-    classes = {"Producer": Producer, "Consumer": consumer or driver.Consumer}
+    classes = {"Producer": Producer, "Consumer": consumer or Consumer}
     transport = type("Transport", (driver.Transport,), classes)
     app.transport = transport(app.conf.broker_consumer, app)
     app.producer_transport = transport(app.conf.broker_producer, app)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from stream_apps.faust_base import Consumer
 
 log = logging.getLogger("weir.seek")
 
@@ -19,10 +20,12 @@ log = logging.getLogger("weir.seek")
 Positions = Callable[[Mapping[TP, tuple[int, int]]], Awaitable[dict[TP, int]]]
 
 
-def seeking_consumer(positions: Positions) -> type[driver.Consumer]:
-    """A consumer class that starts every assignment where `positions` says."""
+def seeking_consumer(positions: Positions, wait_ms: int = Consumer.fetch_wait_ms) -> type[Consumer]:
+    """A consumer class that starts every assignment where `positions` says; `wait_ms` is its `fetch_wait_ms`."""
 
-    class SeekingConsumer(driver.Consumer):
+    class SeekingConsumer(Consumer):
+        fetch_wait_ms = wait_ms
+
         async def seek_to_committed(self) -> Mapping[TP, int]:
             offsets = {TP(*tp): offset for tp, offset in (await super().seek_to_committed()).items()}
             assigned = [TP(*tp) for tp in self.assignment()]
