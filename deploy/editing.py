@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from deploy.status import postgres_rows
 from stream_apps.decoders.names import fold
-from weir import edits, keys, topics
+from weir import connections, edits, keys, topics
 from weir.errors import Refused, SetupError
 from weir.readings import Edit, Metric, SensorEvent, encode
 from weir.settings import Settings, settings
@@ -178,7 +178,7 @@ def _before(config: Settings, fields: list[str]) -> dict[str, Edit | None]:
 
 
 async def _send(config: Settings, events: list[tuple[bytes, SensorEvent]]) -> None:
-    producer: Any = AIOKafkaProducer(bootstrap_servers=config.kafka, acks="all", enable_idempotence=True)
+    producer: Any = AIOKafkaProducer(**connections.aiokafka(config), acks="all", enable_idempotence=True)
     try:
         await producer.start()
         sent = [

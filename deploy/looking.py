@@ -25,7 +25,7 @@ from deploy.accounts import printable, utc
 from deploy.export import RELATION
 from deploy.since import moment
 from deploy.status import postgres_rows
-from weir import keys, topics
+from weir import connections, keys, topics
 from weir.errors import Refused, SetupError
 from weir.live import Latest
 from weir.readings import Reading, decode_frame
@@ -84,7 +84,7 @@ async def _tail(config: Settings, wanted: tuple[str, str, str], count: int, as_j
 
 async def follow(config: Settings) -> AsyncIterator[Reading]:
     """Every reading from now on, as Kafka gets it. Belongs to no group: nothing is committed."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka, enable_auto_commit=False, fetch_max_wait_ms=100)
+    consumer = AIOKafkaConsumer(**connections.aiokafka(config), enable_auto_commit=False, fetch_max_wait_ms=100)
     await consumer.start()
     try:
         places = [TopicPartition(topics.READINGS, n) for n in range(config.partitions)]

@@ -21,6 +21,7 @@ from stream_apps.decoders import Registry, Rule
 from stream_apps.limits import Limits
 from stream_apps.mqtt_source import MqttSource
 from stream_apps.received import ReceivedCounter
+from weir import connections
 from weir.settings import Settings
 
 log = logging.getLogger("weir.bridge")
@@ -58,7 +59,7 @@ class ForeignBridge:
         self._give_up = give_up
         self._received = ReceivedCounter(self._config.redis_url)
         self._producer: Any = AIOKafkaProducer(
-            bootstrap_servers=self._config.kafka, acks="all", enable_idempotence=True, request_timeout_ms=REQUEST_MS,
+            **connections.aiokafka(self._config), acks="all", enable_idempotence=True, request_timeout_ms=REQUEST_MS,
             max_batch_size=1_000_000, max_request_size=3_000_000,
         )  # fmt: skip
         try:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.imports.rows import Bad
 from stream_apps.received import ReceivedCounter
-from weir import topics
+from weir import connections, topics
 from weir.errors import SetupError
 from weir.readings import Reading, encode, encode_frame
 from weir.settings import Settings
@@ -64,7 +64,7 @@ class Sender:
         # The stored offsets are asked for first: without Postgres nothing is sent.
         await asyncio.to_thread(self._stored)
         self._producer: Any = AIOKafkaProducer(
-            bootstrap_servers=self._config.kafka, acks="all", enable_idempotence=True, compression_type="lz4",
+            **connections.aiokafka(self._config), acks="all", enable_idempotence=True, compression_type="lz4",
             max_batch_size=1_000_000, max_request_size=3_000_000,
         )  # fmt: skip
         try:

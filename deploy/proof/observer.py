@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from deploy.proof.delays import Delays, Progress
 from edge.plan import Plan
-from weir import keys, topics
+from weir import connections, keys, topics
 from weir.events import Flag
 from weir.live import Latest
 from weir.readings import decode_frame
@@ -100,7 +100,7 @@ class Observer:
     async def _watch_topics(self) -> None:
         # Short fetches: one that finds the idle topic alone would hold up the busy one until it has waited its time.
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._config.kafka, enable_auto_commit=False, fetch_max_wait_ms=FETCH_WAIT_MS
+            **connections.aiokafka(self._config), enable_auto_commit=False, fetch_max_wait_ms=FETCH_WAIT_MS
         )
         await consumer.start()
         flags = [TopicPartition(topics.ANOMALIES, i) for i in range(self._config.partitions)]
