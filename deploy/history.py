@@ -24,8 +24,8 @@ _SERIES = """
 SELECT series_id, site, sensor, metric FROM series JOIN sensors USING (sensor_id)
 WHERE site LIKE %s AND sensor LIKE %s AND metric LIKE %s ORDER BY site, sensor, metric"""
 _READINGS = """
-SELECT (extract(epoch FROM ts) * 1000)::bigint, value FROM readings
-WHERE series_id = %s AND ts >= to_timestamp(%s / 1000.0) AND ts <= to_timestamp(%s / 1000.0) ORDER BY ts"""
+SELECT (extract(epoch FROM ts) * 1000)::bigint, value
+FROM readings_between(ARRAY[%s], to_timestamp(%s / 1000.0), to_timestamp((%s + 1) / 1000.0)) ORDER BY ts"""
 _FLAGS = """
 SELECT site, sensor, metric, (extract(epoch FROM ts) * 1000)::bigint, value, score, q1, q3, low, high, n,
        (extract(epoch FROM at) * 1000)::bigint, 0, feature, detector, version

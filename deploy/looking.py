@@ -44,11 +44,10 @@ SELECT site, sensor, kind, name, lat, lon, state, metrics, extract(epoch FROM se
 FROM sensors ORDER BY site, sensor"""
 _BUCKETS = f"""
 SELECT width_bucket(extract(epoch FROM ts) * 1000, %s, %s, %s) AS b, avg(value) FROM {RELATION}
-WHERE series_id = %s AND ts >= to_timestamp(%s / 1000.0) AND ts < to_timestamp(%s / 1000.0) GROUP BY b ORDER BY b"""  # noqa: S608
+GROUP BY b ORDER BY b"""  # noqa: S608
 _SUMMARY = f"""
 SELECT count(*), avg(value), min(value), max(value), stddev_samp(value),
-       (array_agg(value ORDER BY ts DESC))[1], extract(epoch FROM max(ts)) * 1000 FROM {RELATION}
-WHERE series_id = %s AND ts >= to_timestamp(%s / 1000.0) AND ts < to_timestamp(%s / 1000.0)"""  # noqa: S608
+       (array_agg(value ORDER BY ts DESC))[1], extract(epoch FROM max(ts)) * 1000 FROM {RELATION}"""  # noqa: S608
 _UNIT = "SELECT metrics -> %s ->> 'unit' FROM sensors WHERE site = %s AND sensor = %s"
 
 

@@ -90,10 +90,10 @@ def put_sensors(cursor: Cursor, events: list[SensorEvent]) -> None:
             b = e.birth
             metrics = msgspec.json.encode(b.metrics).decode()
             cursor.execute(_BIRTH, (e.site, e.sensor, b.kind, b.name, b.lat, b.lon, metrics, e.state, e.at))
-        elif e.state is not None:
-            cursor.execute(_STATE, (e.site, e.sensor, e.state, e.at))
         elif e.edit is not None:
             put_edit(cursor, e, e.edit)
+        elif e.state is not None:
+            cursor.execute(_STATE, (e.site, e.sensor, e.state, e.at))
 
 
 def put_dead_letters(cursor: Cursor, letters: list[DeadLetter]) -> set[str]:

@@ -18,14 +18,14 @@ WITH mine AS (SELECT series_id FROM series JOIN sensors USING (sensor_id) WHERE 
 raw AS (
     SELECT series_id, date_bin('5 minutes', ts, 'epoch'::timestamptz) AS bucket,
         count(*) AS n, avg(value) AS mean, min(value) AS min, max(value) AS max
-    FROM readings WHERE series_id IN (SELECT series_id FROM mine) GROUP BY 1, 2
+    FROM all_readings WHERE series_id IN (SELECT series_id FROM mine) GROUP BY 1, 2
 ), kept AS (SELECT * FROM readings_5m WHERE series_id IN (SELECT series_id FROM mine))
 SELECT count(*) FILTER (WHERE d.series_id IS NULL), count(*) FILTER (WHERE d.series_id IS NOT NULL)
 FROM raw FULL JOIN kept USING (series_id, bucket) LEFT JOIN dirty_buckets d USING (series_id, bucket)
 WHERE raw.n IS DISTINCT FROM kept.n OR raw.min IS DISTINCT FROM kept.min OR raw.max IS DISTINCT FROM kept.max
     OR abs(raw.mean - kept.mean) > 1e-9 * greatest(1, abs(raw.mean))"""
 _BEHIND = """
-SELECT count(*) FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id)
+SELECT count(*) FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id)
 WHERE site = %s AND sensor = 'behind'"""
 
 
