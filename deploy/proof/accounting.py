@@ -16,7 +16,8 @@ CHUNK = 150
 _SERIES = """
 SELECT sensor, metric, series_id FROM series JOIN sensors USING (sensor_id) WHERE site = %s"""
 _ROWS = """COPY (
-    SELECT series_id, (extract(epoch FROM ts) * 1000)::bigint, value FROM all_readings WHERE series_id = ANY('{{{ids}}}')
+    SELECT series_id, (extract(epoch FROM ts) * 1000)::bigint, value FROM all_readings
+    WHERE series_id = ANY('{{{ids}}}')
 ) TO STDOUT (FORMAT binary)"""
 #: A row of binary COPY: the count of fields, and each field's length before it.
 _ROW = np.dtype(
