@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -105,6 +106,19 @@ def test_all_pages_of_readings_are_all_readings_once_and_in_order(viewer: Browse
     assert {(page["unit"], page["resolution"], page["until"]) for page in found} == {
         ("Cel", "raw", found[0]["until"])
     }  # fmt: skip
+
+
+def test_readings_come_as_arrow_when_asked_for(viewer: Browser, start: int) -> None:
+    query = urlencode({**OF_SERIES, "since": start, "resolution": "raw", "limit": 40})
+    plain = viewer.get(f"/api/v1/readings?{query}").json
+    answer = viewer.get(f"/api/v1/readings?{query}", Accept="application/vnd.apache.arrow.stream")
+    table = pa.ipc.open_stream(answer.body).read_all()
+    assert answer.headers["Content-Type"] == "application/vnd.apache.arrow.stream"
+    assert table["ts"].cast(pa.int64()).to_pylist() == plain["ts"]
+    assert table["mean"].to_pylist() == plain["mean"]
+    facts = {name.decode(): value.decode() for name, value in table.schema.metadata.items()}
+    assert {name: facts[name] for name in ("unit", "resolution")} == {"unit": "Cel", "resolution": "raw"}
+    assert "next" in facts
 
 
 def test_the_resolution_follows_the_span(viewer: Browser, start: int) -> None:

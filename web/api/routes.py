@@ -16,7 +16,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from web.access.identity import current
 from web.access.limiter import Limiter
-from web.api import cors, problems
+from web.api import arrow, cors, problems
+from web.api.answers import Readings
 from web.api.cors import BASE
 from web.api.endpoints import ENDPOINTS, Endpoint
 from web.api.openapi import document
@@ -68,7 +69,10 @@ def _serve(one: Endpoint) -> Callable[..., Response]:
     def serve(**path: str) -> Response:
         try:
             _slow_down(one.cost)
-            return _answer(encode(one.handle(*_asked(one, path))), one.status)
+            found = one.handle(*_asked(one, path))
+            if isinstance(found, Readings) and request.accept_mimetypes.best == arrow.MIMETYPE:
+                return _answer(arrow.stream(found), one.status, arrow.MIMETYPE)
+            return _answer(encode(found), one.status)
         except Wrong as error:
             return problems.of(error)
         except StoreDown as error:
@@ -106,11 +110,11 @@ def _asked(one: Endpoint, path: dict[str, str]) -> list[Any]:
     return found
 
 
-def _answer(body: bytes, status: int = 200) -> Response:
+def _answer(body: bytes, status: int = 200, mimetype: str = "application/json") -> Response:
     """With a validator of its content; nobody but the asker may keep it, and must ask again before using it."""
-    answer = Response(body, status, mimetype="application/json")
+    answer = Response(body, status, mimetype=mimetype)
     answer.headers["Cache-Control"] = "private, no-cache"
-    answer.headers["Vary"] = "Authorization, Cookie, Accept-Encoding"
+    answer.headers["Vary"] = "Authorization, Cookie, Accept, Accept-Encoding"
     if request.method in ("GET", "HEAD"):
         answer.add_etag(weak=True)
         answer.make_conditional(request)
