@@ -131,13 +131,18 @@ def bench_queries(
     as_json: Annotated[bool, typer.Option("--json")] = False,
     port_base: int = 24300,
 ) -> None:
-    """Synthetic years of readings in Postgres, compacted; bytes a point, and every query of the dashboard timed."""
-    from deploy.bench import queries
+    """Synthetic years of readings in Postgres, compacted; bytes a point, and every query of the dashboard timed.
+
+    Without --json the figures go into the run log and the picture beside docs/storage.md.
+    """
+    from deploy.bench import growth, queries
 
     found = queries.run(points, port_base, (lambda _: None) if as_json else say)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
+    growth.keep(found.as_dict())
+    say(str(growth.draw()))
     runlog.write(f"Queries at {found.points:,} points", f"weir bench queries --points {points}", queries.table(found))
 
 
