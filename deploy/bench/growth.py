@@ -1,4 +1,4 @@
-"""How the dashboard's queries and the bytes a point grow with the points: figures kept beside docs/storage.md, drawn."""
+"""How the queries of the dashboard grow with the points: figures kept beside docs/storage.md, and drawn."""
 
 from __future__ import annotations
 
