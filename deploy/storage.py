@@ -23,6 +23,8 @@ SELECT parent, coalesce(sum(rows), 0)::bigint, sum(table_bytes + index_bytes)::b
        coalesce(sum(rows) FILTER (WHERE ends IS NULL), 0)::bigint, (array_agg(child ORDER BY ends))[1], min(ends)
 FROM storage_partitions WHERE parent <> 'series' GROUP BY parent"""
 _CHUNKED = "SELECT coalesce(sum(n), 0)::bigint, min(first) FROM readings_chunks"
+#: The keeper empties it: what stays in it is what no partition could be made for.
+_IN_DEFAULT = "SELECT count(*) FROM readings_default"
 _WAITING = "SELECT (SELECT count(*) FROM dirty_buckets), (SELECT coalesce(sum(late), 0)::bigint FROM ledger)"
 
 
@@ -67,11 +69,14 @@ def look(config: Settings) -> Storage:
     """Raises `OSError` when Postgres is away."""
     found = {row[0]: row[1:] for row in postgres_rows(config, _QUERY, ())}
     ((chunked, oldest),) = postgres_rows(config, _CHUNKED, ())
+    ((in_open_default,),) = postgres_rows(config, _IN_DEFAULT, ())
     tables = []
     for rule in rules(config):
         points, size, partitions, since, in_default, name, ends = found[rule.table]
         if rule.table == "readings_chunks":
             points, since = chunked, oldest
+        elif rule.table == "readings":
+            in_default = in_open_default
         tables.append(_kept(rule, (points, size, partitions, since, in_default), name, ends))
     ((dirty, late),) = postgres_rows(config, _WAITING, ())
     return Storage(tables, dirty, late)
