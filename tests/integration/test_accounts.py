@@ -39,7 +39,7 @@ def letters(weir: Any, reason: str, source: str) -> list[dict[str, Any]]:
 
 def values(config: Settings, sensor: str) -> list[float]:
     query = (
-        "SELECT value FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
+        "SELECT value FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
         "WHERE site = 'acc' AND sensor = %s ORDER BY ts"
     )
     return [value for (value,) in status.postgres_rows(config, query, (sensor,))]

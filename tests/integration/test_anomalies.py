@@ -39,7 +39,7 @@ def spiky(stack: Stack, config: Settings) -> Iterator[int]:
     )
     eventually(lambda: status.postgres_rows(config, query, ()) == [(1,)])
     stored = (
-        "SELECT count(*) FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
+        "SELECT count(*) FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
         "WHERE site = 'ano' AND sensor = 'spiky'"
     )
     eventually(lambda: status.postgres_rows(config, stored, ()) == [(COUNT + 10,)])

@@ -29,7 +29,7 @@ _FLAGS = """
 SELECT sensor, (extract(epoch FROM ts) * 1000)::bigint
 FROM anomalies JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s"""
 _READ = """
-SELECT count(*) FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s"""
+SELECT count(*) FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s"""
 
 
 def stream(site: str) -> list[Reading]:

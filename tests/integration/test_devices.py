@@ -19,7 +19,7 @@ from weir.settings import Settings
 
 _STORED = """
 SELECT site || '/' || sensor, metric, value
-FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site || '/' || sensor = ANY(%s)"""
+FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site || '/' || sensor = ANY(%s)"""
 
 
 def now() -> int:

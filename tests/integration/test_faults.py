@@ -89,7 +89,7 @@ def freeze(stack: Stack, name: str, load: Load) -> None:
 
 _STORED = """
 SELECT count(*), count(DISTINCT value), coalesce(min(value), -1), coalesce(max(value), -1)
-FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s AND metric = 'n'"""
+FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s AND metric = 'n'"""
 _GAPS = "SELECT coalesce(sum(absent), 0)::int FROM sequences WHERE site = %s"
 
 

@@ -63,7 +63,7 @@ def test_a_reading_reaches_redis_and_postgres_with_its_place(device: mqtt.Client
         latest: Any = eventually(lambda: cache.hget(keys.LATEST, "t/s1"))
     assert json.loads(latest)["metrics"] == {"temperature": 21.5}
     query = (
-        "SELECT value, lat FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
+        "SELECT value, lat FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
         "WHERE site = 't' AND sensor = 's1' AND lat IS NOT NULL"
     )
     assert eventually(lambda: rows(config, query)) == [(21.5, 46.95)]
@@ -132,7 +132,7 @@ def test_any_bytes_are_stored_or_kept_as_a_dead_letter(device: mqtt.Client, conf
         except Refused:
             refused += 1
         device.publish(f"weir/fuzz/s{n}/data", bytes(payload), qos=1)
-    of_site = "FROM readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = 'fuzz'"
+    of_site = "FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = 'fuzz'"
     eventually(lambda: rows(config, f"SELECT count(DISTINCT sensor_id) {of_site}") == [(stored,)])
     letters = "SELECT count(*) FROM dead_letters WHERE source LIKE 'weir/fuzz/%%'"
     eventually(lambda: rows(config, letters, ()) == [(refused,)])
@@ -148,7 +148,7 @@ def test_the_bridge_killed_under_load_loses_nothing(stack: Stack, device: mqtt.C
             pid = next(one.pid for one in stack.supervisor.processes() if one.name == "bridge")
             os.kill(pid, signal.SIGKILL)
     query = (
-        "SELECT count(*), count(DISTINCT value) FROM readings JOIN series USING (series_id) "
+        "SELECT count(*), count(DISTINCT value) FROM all_readings JOIN series USING (series_id) "
         "JOIN sensors USING (sensor_id) WHERE sensor LIKE 'killed-%%'"
     )
     assert eventually(lambda: rows(config, query, ()) == [(3000, 3000)], 120)
