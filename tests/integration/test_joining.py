@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from deploy.stack import Stack
 from edge.publisher import Publisher
 from spark_jobs import tables
 from stream_apps.decoders.sparkplug_wire import REBIRTH, Payload
+from tests.browsing import Browser
 from tests.conftest import eventually, free_ports
 from tests.devices import EXAMPLES, published, said
 from weir import keys
@@ -177,9 +179,14 @@ def test_tail_sensors_and_query_show_what_is_there(weir: Any, config: Settings, 
     assert "look/roof t Cel" in output
 
 
+@lru_cache
+def _signed_in(config: Settings) -> Browser:
+    return Browser.signed_in(config)
+
+
 def live(config: Settings, key: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.web_port}/api/live") as answer:
-        return next((one for one in json.load(answer)["sensors"] if one["k"] == key), {})
+    found = _signed_in(config).get("/api/live").json["sensors"]
+    return next((one for one in found if one["k"] == key), {})
 
 
 def edit_of(config: Settings, field: str) -> Edit | None:

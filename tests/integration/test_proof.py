@@ -42,6 +42,7 @@ def test_every_promise_is_kept_when_the_bridge_is_killed_and_devices_are_cut_off
     assert {one["what"] for one in found["faults"]} <= {"cut devices", "stall devices"} and found["faults"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_whole_bench_in_small_loses_nothing_and_breaks_no_promise(weir: Any) -> None:
     code, output = weir("bench", "results", "--small")

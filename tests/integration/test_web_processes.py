@@ -61,5 +61,5 @@ def test_two_processes_serve_and_a_killed_one_is_replaced(web: tuple[psutil.Proc
     os.kill(killed, signal.SIGKILL)
     fresh = eventually(lambda: (now := children(master)) and len(now) == 2 and now - before and now, 30)
     assert killed not in fresh
-    eventually(lambda: answer(f"{url}/assets/weir.css") == 200, 30)
+    eventually(lambda: answer(f"{url}/login.css") == 200, 30)
     assert {answer(f"{url}/healthz") for _ in range(20)} != {0}
