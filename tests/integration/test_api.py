@@ -64,7 +64,10 @@ def start(config: Settings) -> int:
         publisher.birth("api", f"other-{n}", birth)
         publisher.data("api", f"other-{n}", {"ts": start, "metrics": {"t": 1.0}})
     publisher.close()
-    stored = "SELECT count(*) FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = 'api'"
+    stored = (
+        "SELECT count(*) FROM all_readings JOIN series USING (series_id) JOIN sensors USING (sensor_id) "
+        "WHERE site = 'api'"
+    )
     eventually(lambda: status.postgres_rows(config, stored, ()) == [(COUNT + 3,)])
     return start
 
