@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from deploy import status
+from deploy import access, status
 from tests.browser.conftest import EVIL, PAGES, enter
 from tests.conftest import eventually
 from weir.settings import Settings
@@ -101,10 +101,13 @@ def test_wrong_parameters_are_told_and_the_page_is_there_all_the_same(tab: Page,
 
 
 def test_the_last_day_can_be_played_back_and_left_again(tab: Page, config: Settings) -> None:
-    address = status.url(config) + "pages/playback?colour=status"
+    # The address is our own, and http.
+    asked = urllib.request.Request(
+        status.url(config) + "pages/playback?colour=status", headers={"Cookie": access.session(config)}
+    )
 
     def answers() -> bool:
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             return bool(answer.status == 200)
 
     eventually(answers)
