@@ -21,7 +21,9 @@ LONG = 60_000
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_each_page_shows_something_and_complains_of_nothing(tab: Page, config: Settings, path: str) -> None:
+def test_each_page_shows_something_complains_of_nothing_and_asks_nobody_else(
+    tab: Page, config: Settings, path: str
+) -> None:
     tab.goto(status.url(config) + path)
     tab.locator(PAGES[path]).first.wait_for(timeout=LONG)
     assert tab.locator(".notice, #notices").count() == 0

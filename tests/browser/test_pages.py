@@ -44,13 +44,3 @@ def test_a_reading_just_published_is_seen_on_the_open_map(page: Page, config: Se
     row.wait_for(timeout=60_000)
     publish(config, 27.75)
     row.get_by_text("27.75").wait_for(timeout=60_000)
-
-
-@pytest.mark.parametrize("path", ["", "sensor", "forecasts", "alerts", "sensors", "pipeline"])
-def test_no_page_asks_for_anything_outside(page: Page, config: Settings, path: str) -> None:
-    own = status.url(config)
-    outside: list[str] = []
-    page.on("request", lambda one: None if one.url.startswith((own, "data:", "blob:")) else outside.append(one.url))
-    page.goto(own + path)
-    page.locator("#content").wait_for(timeout=60_000)
-    assert outside == []

@@ -46,7 +46,7 @@ def test_what_is_acknowledged_in_one_window_is_seen_in_another_and_a_comment_in_
     ("query", "shown"), [("severity=info", False), ("state=active", True), ("rule=silence", False), ("site=x", False)]
 )
 def test_filters_of_alerts_come_with_the_link(tab: Page, config: Settings, query: str, shown: bool) -> None:
-    alert = provoke(config, "pages-filters", "wild")
+    alert = provoke(config, "pages-alerts", "wild")
     tab.goto(f"{status.url(config)}alerts?{query}")
     tab.locator("#alerts-table .ag-root").wait_for(timeout=LONG)
     row = tab.locator(f'#alerts-table [row-id="{alert.id}"]').first
