@@ -15,7 +15,7 @@ PAGES = {
     "overview": ("overview", ".tile-value"),
     "map": ("", ".row"),
     "sensor": ("sensor?window=24h", "#sensor-chart .scatterlayer"),
-    "forecasts": ("forecasts", "#fleet-table .ag-row"),
+    "forecasts": ("forecasts", "#fleet-table .ag-root"),
     "alerts": ("alerts", "#alert-timeline .main-svg"),
     "sensors": ("sensors", "#sensors-table .ag-row"),
     "pipeline": ("pipeline", "#stages table"),
