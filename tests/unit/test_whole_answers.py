@@ -10,7 +10,7 @@ from flask import Flask
 from web import routes
 from web.feed import Feed
 from web.kept import Kept
-from web.live import LiveSensor
+from web.live import Raw
 
 
 @pytest.fixture
@@ -18,8 +18,7 @@ def one(monkeypatch: pytest.MonkeyPatch) -> Feed:
     """A feed of a large fleet that follows nobody."""
     feed = Feed("redis://127.0.0.1:1", 60_000)
     for n in range(routes.MANY):
-        feed.state.sensors[f"site/{n}"] = LiveSensor(f"site/{n}", version=n + 1, born=n + 1)
-    feed.state.version = routes.MANY
+        feed.state.feed(Raw(states={f"site/{n}": b"online"}))
     monkeypatch.setattr(routes, "feed", lambda: feed)
     monkeypatch.setattr(routes, "_wholes", Kept(1.0, clock=lambda: 0.0))
     return feed
@@ -32,8 +31,7 @@ def ask(since: str = "") -> Any:
 
 
 def change(feed: Feed) -> None:
-    feed.state.version += 1
-    feed.state.sensors["site/1"].version = feed.state.version
+    feed.state.feed(Raw(states={"site/1": b"lost"}))
 
 
 def test_pages_that_begin_in_the_same_second_share_an_answer_and_miss_nothing_after_it(one: Feed) -> None:
