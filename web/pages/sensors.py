@@ -20,8 +20,8 @@ from web.urls import parse
 from weir.settings import settings
 
 COLUMNS = [
-    {"field": "id", "headerName": "Sensor", "flex": 2, "minWidth": 150},
-    {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 110},
+    {"field": "id", "headerName": "Sensor", "flex": 2, "minWidth": 200, "tooltipField": "id"},
+    {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 110, "tooltipField": "name"},
     {"field": "place", "headerName": "Place", "flex": 1, "minWidth": 170},
     {"field": "tags", "headerName": "Tags", "flex": 1, "minWidth": 80},
     {"field": "measures", "headerName": "Measures", "flex": 2, "minWidth": 120},
