@@ -60,6 +60,11 @@ class Feed:
         """The bridge's counts: minute of arrival (ms) -> readings. Raises `RedisError`."""
         return {int(minute): int(count) for minute, count in self._redis.hgetall(keys.RECEIVED).items()}
 
+    def follows(self, since: str) -> bool:
+        """Whether `since` is a version that this feed gave out, so that the answer to it is only what came after."""
+        epoch, _, number = since.partition("-")
+        return epoch == self.epoch and number.isdigit()
+
     def changes(self, since: str) -> dict[str, Any]:
         """The body of `/api/live`. `since`: the `version` of an earlier answer, or anything else for all."""
         epoch, _, number = since.partition("-")

@@ -73,6 +73,8 @@ class LiveState:
         self._silent_after = silent_after_ms
         self.sensors: dict[str, LiveSensor] = {}
         self.alerts: dict[str, Alert] = {}
+        #: The same sensors, the one that changed last at the end.
+        self._touched: dict[str, LiveSensor] = {}
         self.version = 0
         self.unreadable = 0
         self._alarmed: frozenset[str] = frozenset()
@@ -88,6 +90,7 @@ class LiveState:
         gone = [key for key in asked if raw.latest.get(key) is None and raw.births.get(key) is None]
         for key in gone:
             del self.sensors[key]
+            self._touched.pop(key, None)
             for name in ("latest", "birth", "state", "flagged"):
                 self._seen.pop((name, key), None)
         return bool(gone)
@@ -146,7 +149,12 @@ class LiveState:
 
         `k` key, `s` status, `t` measured (ms), `m` values; and only if the birth changed `b`: position, kind, name.
         """
-        return [_wire(one, since) for one in self.sensors.values() if one.version > since]
+        found = []
+        for one in reversed(self._touched.values()):  # each poll of each page: it must not look at all of a large fleet
+            if one.version <= since:
+                break
+            found.append(_wire(one, since))
+        return found[::-1]
 
     def counts(self) -> dict[str, int]:
         """How many sensors there are of each status."""
@@ -178,6 +186,8 @@ class LiveState:
     def _touch(self, one: LiveSensor) -> None:
         self.version += 1
         one.version = self.version
+        self._touched.pop(one.key, None)
+        self._touched[one.key] = one
 
     def _decode(self, decoder: Any, data: bytes) -> Any:
         try:

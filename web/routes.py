@@ -9,6 +9,7 @@ from flask import Flask, Response, request
 
 from web import basemap
 from web.feed import feed
+from web.kept import Kept
 from web.queries import ping
 from web.store import StoreDown, store
 from weir.readings import encode
@@ -16,6 +17,9 @@ from weir.readings import encode
 LARGE = 2_000
 #: From here on the line costs more than the packing.
 HUGE = 200_000
+#: From so many sensors on, all of them are packed once a second at most; the version in it says as of when.
+MANY = 1_000
+_wholes: Kept[tuple[bytes, bool]] = Kept(1.0, most=4)
 
 
 def add(server: Flask) -> None:
@@ -27,7 +31,12 @@ def add(server: Flask) -> None:
 
     @server.get("/api/live")
     def live() -> Response:
-        return _json(feed().changes(request.args.get("since", "")))
+        since, one = request.args.get("since", ""), feed()
+        if len(one.state.sensors) < MANY or one.follows(since):
+            return _json(one.changes(since))
+        # Pages that begin at once, all of them after a restart, would each cost the packing of a whole large fleet.
+        gzipped = _takes_gzip()
+        return _answer(*_wholes.get((one.epoch, gzipped), lambda: _packed(one.changes(""), gzipped)))
 
     @server.get("/api/places")
     def places() -> Response:
@@ -64,10 +73,22 @@ def _postgres() -> str:
 
 
 def _json(body: Any, max_age: int = 0) -> Response:
+    return _answer(*_packed(body, _takes_gzip()), max_age)
+
+
+def _takes_gzip() -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def _packed(body: Any, gzipped: bool) -> tuple[bytes, bool]:
+    """`body` as JSON, and whether it was compressed."""
     data = encode(body)
-    squeezed = len(data) > LARGE and "gzip" in request.headers.get("Accept-Encoding", "")
-    if squeezed:
-        data = gzip.compress(data, 6 if len(data) > HUGE else 1)
+    if gzipped and len(data) > LARGE:
+        return gzip.compress(data, 6 if len(data) > HUGE else 1), True
+    return data, False
+
+
+def _answer(data: bytes, squeezed: bool, max_age: int = 0) -> Response:
     answer = Response(data, mimetype="application/json")
     if squeezed:
         answer.headers["Content-Encoding"] = "gzip"

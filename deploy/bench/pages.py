@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from deploy import postgres, status
+from deploy import access, postgres, status
 from deploy.bench import pipeline
 from deploy.bench.runlog import Row
 from deploy.stack import SERVERS, Stack
@@ -34,6 +34,7 @@ RATE = 500.0
 PAGES = 50
 LOOK_S = 20.0
 WORKERS = ("bridge", "detector", "alerts", "web")
+_sessions: dict[str, str] = {}
 # Notes when the last circle of the fleet is there and painted, and how long each update keeps the main thread.
 _WATCH = """
 window.weirBench = { drawn: 0, updates: [], longest: 0 };
@@ -102,8 +103,11 @@ def known(config: Settings) -> dict[str, Any]:
 
 
 def _cookies(config: Settings) -> dict[str, str]:
-    """The headers of somebody who is signed in."""
-    return {}
+    """The headers of somebody who is signed in: one session for all that is asked of one installation."""
+    address = status.url(config)
+    if address not in _sessions:
+        _sessions[address] = access.session(config)
+    return {"Cookie": _sessions[address]}
 
 
 def _update_bytes(config: Settings, version: str) -> int:
@@ -136,7 +140,7 @@ def in_browser(config: Settings, sensors: int) -> dict[str, Any]:
         own = status.url(config)
         page = context.new_page()
         begun = time.monotonic()
-        page.goto(f"{own}overview")
+        page.goto(access.link(config, "/overview"))
         page.locator(".tile-value").first.wait_for(timeout=60_000)
         found["first useful paint"] = 1000 * (time.monotonic() - begun)
         page.locator("#warm .ag-root").wait_for(state="attached", timeout=60_000)

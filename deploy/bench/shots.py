@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from deploy import status
+from deploy import access, status
 from weir.errors import SetupError
 from weir.settings import Settings
 
@@ -15,8 +15,9 @@ PAGES = {
     "overview": ("overview", ".tile-value"),
     "map": ("", ".row"),
     "sensor": ("sensor?window=24h", "#sensor-chart .scatterlayer"),
-    "forecasts": ("forecasts", "#fleet-table .ag-row"),
+    "forecasts": ("forecasts", "#fleet-table .ag-root"),
     "alerts": ("alerts", "#alert-timeline .main-svg"),
+    "sensors": ("sensors", "#sensors-table .ag-row"),
     "pipeline": ("pipeline", "#stages table"),
 }
 SETTLE_MS = 1500
@@ -35,6 +36,7 @@ def write(config: Settings, folder: Path = FOLDER) -> list[Path]:
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
             page = context.new_page()
+            page.goto(access.link(config))
             for name, (path, sign) in PAGES.items():
                 page.goto(status.url(config) + path)
                 page.locator(sign).first.wait_for(timeout=60_000)

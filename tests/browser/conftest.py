@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from deploy import status
+from deploy import access, status
+from deploy.stack import Stack
 from edge.publisher import Publisher
 from weir.settings import Settings
 
@@ -21,6 +22,7 @@ PAGES = {
     "sensor": "#latest-table",
     "forecasts": "#fleet-table .ag-root",
     "alerts": "#alerts-table .ag-root",
+    "sensors": "#sensors-table .ag-row",
     "pipeline": "#stages table",
 }
 
@@ -56,7 +58,8 @@ def fleet(config: Settings) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(stack: Stack) -> Iterator[Browser]:
+    """One a module, and only once the stack is up: while it is open, nothing else may run an event loop here."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -65,8 +68,11 @@ def browser() -> Iterator[Browser]:
 
 
 def enter(context: BrowserContext, config: Settings) -> str:
-    """Let whoever uses `context` in; returns the address of the dashboard."""
-    return status.url(config)
+    """Let whoever uses `context` in, as an operator; returns the address of the dashboard."""
+    own = status.url(config)
+    name, _, value = access.session(config).partition("=")
+    context.add_cookies([{"name": name, "value": value, "url": own}])
+    return own
 
 
 @pytest.fixture

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from deploy import access, status
-from deploy.stack import Stack
+from deploy import status
+from tests.browser.conftest import enter
 from weir.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack, config: Settings) -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        one = browser.new_page()
-        one.goto(access.link(config))
-        yield one
-        browser.close()
+def page(browser: Browser, config: Settings) -> Iterator[Page]:
+    context = browser.new_context()
+    enter(context, config)
+    yield context.new_page()
+    context.close()
 
 
 def publish(config: Settings, value: float) -> None:
@@ -48,13 +44,3 @@ def test_a_reading_just_published_is_seen_on_the_open_map(page: Page, config: Se
     row.wait_for(timeout=60_000)
     publish(config, 27.75)
     row.get_by_text("27.75").wait_for(timeout=60_000)
-
-
-@pytest.mark.parametrize("path", ["", "sensor", "forecasts", "alerts", "sensors", "pipeline"])
-def test_no_page_asks_for_anything_outside(page: Page, config: Settings, path: str) -> None:
-    own = status.url(config)
-    outside: list[str] = []
-    page.on("request", lambda one: None if one.url.startswith((own, "data:", "blob:")) else outside.append(one.url))
-    page.goto(own + path)
-    page.locator("#content").wait_for(timeout=60_000)
-    assert outside == []

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from deploy import status
-from deploy.stack import Stack
 from edge.publisher import Publisher
+from tests.browser.conftest import enter
+from tests.browsing import Browser as Asker
 from tests.conftest import eventually
 from weir.settings import Settings
 
@@ -22,25 +20,28 @@ KEY = "tasmota/click-me"
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack, config: Settings) -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1400, "height": 1100})
-        browser.close()
+def page(browser: Browser, config: Settings) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1400, "height": 1100})
+    enter(context, config)
+    yield context.new_page()
+    context.close()
 
 
-def born(config: Settings) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.web_port}/api/live") as answer:
-        found = [one for one in json.load(answer)["sensors"] if one["k"] == KEY]
+@pytest.fixture(scope="module")
+def asker(config: Settings) -> Asker:
+    return Asker.signed_in(config)
+
+
+def born(asker: Asker) -> dict[str, Any]:
+    found = [one for one in asker.get("/api/live").json["sensors"] if one["k"] == KEY]
     return found[0].get("b", {}) if found else {}
 
 
-def test_a_sensor_without_a_place_is_placed_by_a_click_and_named(page: Page, config: Settings) -> None:
+def test_a_sensor_without_a_place_is_placed_by_a_click_and_named(page: Page, config: Settings, asker: Asker) -> None:
     publisher = Publisher(config, "weir-test-click", [])
     publisher.raw("tele/click-me/SENSOR", b'{"AM2301":{"Temperature":21.5},"TempUnit":"C"}')
-    eventually(lambda: born(config))
-    assert born(config)["at"] is None
+    eventually(lambda: born(asker))
+    assert born(asker)["at"] is None
     page.goto(status.url(config) + "sensors")
     page.get_by_label("only those without a place").check()
     page.get_by_role("gridcell", name=KEY).click(timeout=60_000)
@@ -55,8 +56,8 @@ def test_a_sensor_without_a_place_is_placed_by_a_click_and_named(page: Page, con
     page.get_by_label("am2301_temperature: greatest value").fill("60")
     page.get_by_role("button", name="Save").click()
     page.get_by_text(f"Saved: {KEY}").wait_for(timeout=60_000)
-    eventually(lambda: born(config).get("name") == "Box on the roof")
-    lat, lon = born(config)["at"]
+    eventually(lambda: born(asker).get("name") == "Box on the roof")
+    lat, lon = born(asker)["at"]
     assert abs(lat - 46.948) < 0.01
     assert abs(lon - 7.447) < 0.01
     # It is among those without a place no longer.

@@ -8,6 +8,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from web import figures, queries, queries_alerts
+from web.access.identity import acting
 from web.alert_rows import Wanted, rows, timeline, where
 from web.commands import MAX_NAME, MAX_TEXT, NotSent, command, commands
 from web.feed import feed
@@ -221,11 +222,13 @@ def act(verb: str, ids: list[str], name: str, text: str, hours: str) -> tuple[st
     now = now_ms()
     until = now + int(hours) * 3_600_000 if verb == "shelve" and hours in HOURS else 0
     try:
-        commands().send([command(one, verb, name, now, text, until) for one in ids])
+        made = [command(one, verb, name, now, text, until) for one in ids]
+        by = acting(made[0].by)
+        commands().send(made)
     except (ValueError, NotSent) as error:
         return f"Not done: {error}.", no_update
     done = {"acknowledge": "acknowledged", "shelve": "shelved", "comment": "commented on"}[verb]
-    return f"{len(ids)} {'alert' if len(ids) == 1 else 'alerts'} {done} by {name.strip() or 'operator'}.", ""
+    return f"{len(ids)} {'alert' if len(ids) == 1 else 'alerts'} {done} by {by}.", ""
 
 
 def _wanted(severity: Any, state: str | None, site: str | None, rule: str | None) -> Wanted:

@@ -36,7 +36,7 @@ def layout(**query: str) -> Any:
             ),
             choice("metric-filter", "Metric", metrics, view.metric, clearable=True, placeholder="any metric"),
             choice("cluster-select", "Clusters", CLUSTERS, view.cluster, allowDeselect=False),
-            dmc.TextInput(id="search", label="Search", placeholder="name of a sensor", value=view.search,
+            dmc.TextInput(id="search", label="Search", placeholder="part of a name", value=view.search,
                           size="sm", className="choice", debounce=150),
         ],
         className="filters",

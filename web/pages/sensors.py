@@ -20,9 +20,9 @@ from web.urls import parse
 from weir.settings import settings
 
 COLUMNS = [
-    {"field": "id", "headerName": "Sensor", "flex": 2, "minWidth": 150},
-    {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 110},
-    {"field": "place", "headerName": "Place", "flex": 1, "minWidth": 130},
+    {"field": "id", "headerName": "Sensor", "flex": 2, "minWidth": 200, "tooltipField": "id"},
+    {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 110, "tooltipField": "name"},
+    {"field": "place", "headerName": "Place", "flex": 1, "minWidth": 170},
     {"field": "tags", "headerName": "Tags", "flex": 1, "minWidth": 80},
     {"field": "measures", "headerName": "Measures", "flex": 2, "minWidth": 120},
 ]
@@ -45,7 +45,11 @@ def layout(**query: str) -> Any:
             html.Div(id="sensors-problem"),
             html.Div(
                 [
-                    panel("All sensors", dmc.Checkbox(id="sensors-unplaced", label="only those without a place"), grid),
+                    panel(
+                        "All sensors",
+                        dmc.Checkbox(id="sensors-unplaced", label="only those without a place", radius="sm", mb="sm"),
+                        grid,
+                    ),
                     panel("Place", _map(), html.Div("No sensor is chosen.", id="sensors-hint", className="note")),
                 ],
                 className="two-panels",
