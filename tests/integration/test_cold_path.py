@@ -58,15 +58,30 @@ def test_spark_and_the_archive_agree_on_what_is_on_time(
     assert counted == expected
 
 
-def busy(config: Settings, name: str) -> bool:
-    """Whether a connection of this name is in the middle of a transaction."""
-    with psycopg2.connect(config.dsn("writer")) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND xact_start IS NOT NULL", (name,)
-        )
-        (count,) = cursor.fetchone() or (0,)
-    connection.close()
-    return bool(count)
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"""
+
+
+def killed_in_a_batch(stack: Stack, config: Settings, victim: str, during: str, table: str) -> None:
+    """Kill `victim` while the connection `during` is in a transaction: it cannot write to `table` before it dies."""
+    holding = psycopg2.connect(config.dsn("writer"))
+    with holding.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
+
+        def waits() -> bool:
+            with psycopg2.connect(config.dsn("writer")) as looking, looking.cursor() as look:  # others may not see it
+                look.execute(_WAITING, (during,))
+                (count,) = look.fetchone() or (0,)
+            looking.close()
+            return bool(count)
+
+        eventually(waits)
+        old = pid(stack, victim)
+        os.kill(old, signal.SIGKILL)
+        if victim != "postgres":
+            holding.rollback()
+    holding.close()
+    eventually(lambda: running_again(stack, victim, old))
 
 
 _DIFFERENT = """
@@ -83,17 +98,19 @@ WHERE (raw.n, raw.min, raw.max, raw.first, raw.last) IS DISTINCT FROM (a.n, a.mi
 
 
 @pytest.mark.parametrize(
-    ("victim", "during"), [("spark", "weir-archive"), ("spark", "weir-rollups"), ("postgres", "weir-archive")]
+    ("victim", "during", "table"),
+    [
+        ("spark", "weir-archive", "readings"),
+        ("spark", "weir-rollups", "readings_5m"),
+        ("postgres", "weir-archive", "readings"),
+    ],
 )
 def test_killed_in_the_middle_of_a_batch_everything_is_there_once_and_every_aggregate_is_right(
-    stack: Stack, config: Settings, victim: str, during: str
+    stack: Stack, config: Settings, victim: str, during: str, table: str
 ) -> None:
     load = Load(config, f"cold-{victim}-{during}")
     load.reach(0.4)
-    eventually(lambda: busy(config, during))
-    old = pid(stack, victim)
-    os.kill(old, signal.SIGKILL)
-    eventually(lambda: running_again(stack, victim, old))
+    killed_in_a_batch(stack, config, victim, during, table)
     load.finish()
 
     def settled() -> bool:
