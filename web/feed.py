@@ -25,7 +25,8 @@ WHOLE_S = 10.0
 JUDGE_S = 1.0
 STREAM_S = 300.0
 STREAMS = 20
-BEAT_S = 15.0
+#: Also how long a page that was closed may still take the place of another.
+BEAT_S = 5.0
 
 
 class Feed:

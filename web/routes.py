@@ -56,7 +56,7 @@ def add(server: Flask) -> None:
     def events() -> Response:
         stream = feed().events()
         if stream is None:
-            return Response("too many pages listen: this one polls", 503, {"Retry-After": "30"}, mimetype="text/plain")
+            return Response(status=204)  # too many listen: this page polls
         return Response(stream, mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType
 
 from web.app import create
@@ -26,5 +28,15 @@ def _end_streams_on(number: int) -> None:
         signal.signal(number, handle)
 
 
+def _end_with(parent: int) -> None:
+    """When gunicorn's master was killed its workers would keep the port for half a minute, deaf, and the next master
+    could not have it: nothing here is worth that wait.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
 if threading.current_thread() is threading.main_thread():
     _end_streams_on(signal.SIGTERM)
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="master", daemon=True).start()

@@ -8,11 +8,11 @@ import shutil
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,11 @@ class Tally:
     """Polls of many pages."""
 
     answered: int = 0
-    failed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def fail(self, error: OSError) -> None:
+        """Count it by what it says."""
+        self.failed[str(error)] += 1
 
 
 def many_pages(config: Settings, stack: Stack, count: int, seconds: float) -> tuple[float, Tally]:
@@ -203,24 +207,23 @@ def _page(config: Settings, stop: threading.Event, tally: Tally) -> None:
     while not stop.is_set():
         try:
             with _get(config, "events") as stream:
+                while stream.status == 204 and not stop.wait(5.0):  # no room for one more
+                    version = _counted(config, version, tally)
                 for line in stream:
                     if stop.is_set():
                         return
                     if line.startswith(b"data:"):
                         version = _counted(config, version, tally)
-        except urllib.error.HTTPError:
-            while not stop.wait(5.0):
-                version = _counted(config, version, tally)
-        except OSError:
-            tally.failed += 1
+        except OSError as error:
+            tally.fail(error)
             stop.wait(1.0)
 
 
 def _counted(config: Settings, version: str, tally: Tally) -> str:
     try:
         found = _poll(config, version)
-    except OSError:
-        tally.failed += 1
+    except OSError as error:
+        tally.fail(error)
         return version
     tally.answered += 1
     return found
@@ -292,5 +295,7 @@ def _measure(stack: Stack, config: Settings, sensors: int, note: Callable[..., N
     delays = pipeline.page_delays(config, 100)
     note("publish to visible", pipeline.percentiles(delays), "p99 1000 ms")
     used, polls = many_pages(config, stack, PAGES, LOOK_S)
-    told = f"{100 * used:.0f} % of a core; {polls.answered} polls answered, {polls.failed} not"
+    told = f"{100 * used:.0f} % of a core; {polls.answered} polls answered, {polls.failed.total()} not"
+    if polls.failed:
+        told += f" ({polls.failed.most_common(1)[0][0]})"
     note(f"web server with {PAGES} open pages", told, "100 %, all answered")

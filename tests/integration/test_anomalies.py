@@ -83,7 +83,7 @@ def test_live_alerts_are_listed_as_json(weir: Any, config: Settings) -> None:
 
     def found() -> list[dict[str, Any]]:
         _, output = weir("alerts", "--json")
-        return [one for one in map(json.loads, output.splitlines()) if one["sensor"] == "wild"]
+        return [one for one in map(json.loads, output.splitlines()) if (one["site"], one["sensor"]) == ("ano", "wild")]
 
     (alert,) = eventually(found)
     assert (alert["rule"], alert["metric"], alert["state"]) == ("anomaly", "t", "active")

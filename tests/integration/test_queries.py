@@ -17,8 +17,6 @@ from web import queries, window
 from web.store import Store
 from web.window import DAY_MS, DAYS, FIVE_MINUTES, HOUR_MS, HOURS, RAW, fitting
 
-NOW = int(time.time() * 1000)
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[pg.Server]:
@@ -27,6 +25,12 @@ def server() -> Iterator[pg.Server]:
         smaller.setattr(bench, "SENSORS", 20)
         bench.fill(one.config, 100 * 8_640)
         yield one
+
+
+@pytest.fixture(scope="module")
+def now(server: pg.Server) -> int:
+    """A time (ms) right after the newest reading."""
+    return int(time.time() * 1000)
 
 
 @pytest.fixture
@@ -62,13 +66,13 @@ GROWING = ("readings", "anomalies", "alert", "dead_letters", "ledger")
 
 
 def names() -> list[str]:
-    return sorted(bench.asked([1], NOW))
+    return sorted(bench.asked([1], 0))
 
 
 @pytest.mark.parametrize("name", names())
-def test_no_query_reads_a_growing_table_whole(store: Store, one: int, name: str) -> None:
+def test_no_query_reads_a_growing_table_whole(store: Store, one: int, now: int, name: str) -> None:
     explaining = Explaining(store)
-    bench.asked([one], NOW)[name](explaining, 0)
+    bench.asked([one], now)[name](explaining, 0)
     assert explaining.scans
     whole = [
         table
@@ -79,17 +83,17 @@ def test_no_query_reads_a_growing_table_whole(store: Store, one: int, name: str)
     assert whole == []
 
 
-def test_a_window_touches_only_the_partitions_of_its_time(store: Store, one: int) -> None:
+def test_a_window_touches_only_the_partitions_of_its_time(store: Store, one: int, now: int) -> None:
     explaining = Explaining(store)
-    bench.asked([one], NOW)["window_a_day_months_ago"](explaining, 0)
+    bench.asked([one], now)["window_a_day_months_ago"](explaining, 0)
     touched = {table for _, table in explaining.scans if table.startswith("readings_chunks_2")}
     every = store.rows("SELECT count(*) FROM storage_partitions WHERE parent = 'readings_chunks' AND ends IS NOT NULL")
     assert 1 <= len(touched) <= 2 < every[0][0]
 
 
 @pytest.mark.parametrize(("days", "ago"), [(1, 0), (3, 1), (5, 30), (9, 80)])
-def test_raw_is_all_there_is_in_the_span(store: Store, one: int, days: int, ago: int) -> None:
-    until = NOW - ago * DAY_MS
+def test_raw_is_all_there_is_in_the_span(store: Store, one: int, now: int, days: int, ago: int) -> None:
+    until = now - ago * DAY_MS
     since = until - days * DAY_MS
     found = window.raw(store, one, since, until)
     plain = store.rows(
@@ -102,24 +106,26 @@ def test_raw_is_all_there_is_in_the_span(store: Store, one: int, days: int, ago:
 
 
 @pytest.mark.parametrize("level", [FIVE_MINUTES, HOURS, DAYS])
-def test_a_level_is_what_sql_makes_of_raw_up_to_the_right_edge(store: Store, one: int, level: window.Level) -> None:
-    since = NOW - 40 * DAY_MS
+def test_a_level_is_what_sql_makes_of_raw_up_to_the_right_edge(
+    store: Store, one: int, now: int, level: window.Level
+) -> None:
+    since = now - 40 * DAY_MS
     since -= since % DAY_MS
-    found = window.rolled(store, one, since, NOW, NOW, level)
+    found = window.rolled(store, one, since, now, now, level)
     plain = store.rows(
         f"SELECT (extract(epoch FROM date_bin('{level.step} ms', ts, 'epoch')) * 1000)::bigint, avg(value), "
         "min(value), max(value) FROM all_readings WHERE series_id = %s AND ts >= to_timestamp(%s / 1000.0) "
         "AND ts <= to_timestamp(%s / 1000.0) GROUP BY 1 ORDER BY 1",
-        (one, since, NOW),
+        (one, since, now),
     )
     assert found.ts.tolist() == [row[0] for row in plain]
     for k, mine in enumerate((found.mean, found.low, found.high)):
         assert mine == pytest.approx(np.array([row[k + 1] for row in plain]))
 
 
-def test_buckets_put_together_keep_the_extremes(store: Store, one: int) -> None:
-    single = window.rolled(store, one, NOW - 9 * DAY_MS, NOW, NOW, FIVE_MINUTES)
-    merged = window.rolled(store, one, NOW - 9 * DAY_MS, NOW, NOW, FIVE_MINUTES, 3 * FIVE_MINUTES.step)
+def test_buckets_put_together_keep_the_extremes(store: Store, one: int, now: int) -> None:
+    single = window.rolled(store, one, now - 9 * DAY_MS, now, now, FIVE_MINUTES)
+    merged = window.rolled(store, one, now - 9 * DAY_MS, now, now, FIVE_MINUTES, 3 * FIVE_MINUTES.step)
     assert len(merged) < len(single)
     assert merged.low.min() == single.low.min()
     assert merged.high.max() == single.high.max()
@@ -141,9 +147,9 @@ def test_the_latest_values_of_a_site_come_in_pages(store: Store) -> None:
     assert rest[0].sensor > first[-1].sensor
 
 
-def test_a_site_with_no_fresh_value_is_silent(store: Store) -> None:
-    assert all(site.silent == site.sensors for site in queries.site_summary(store, NOW + DAY_MS))
-    counts = queries.status_counts(store, NOW - DAY_MS)
+def test_a_site_with_no_fresh_value_is_silent(store: Store, now: int) -> None:
+    assert all(site.silent == site.sensors for site in queries.site_summary(store, now + DAY_MS))
+    counts = queries.status_counts(store, now - DAY_MS)
     assert (counts.sensors, counts.silent, counts.alerts) == (20, 0, {"warning": 20})
 
 

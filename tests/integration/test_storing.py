@@ -269,7 +269,8 @@ def test_aggregates_equal_sql_over_raw_for_any_order_of_arrival(bench: Bench, se
         bench.store.store("readings", 0, frames([one for one, _ in batch], start=number))
         if rng.random() < 0.3:
             bench.writer.run(lambda connection: repair.repair(connection))
-        if number and rng.random() < 0.2:
+        # The keeper leaves alone what was not swept, and only the sweep finds what the rollup lost.
+        if number and rng.random() < 0.2 and not any(lost for _, lost in delivered):
             bench.compact()
         rolled(bench, [one for b in batches[: number + 1] for one, lost in b if not lost])
     end = BASE + 4 * 3_600_000

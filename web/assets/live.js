@@ -59,23 +59,42 @@
     if (live.pace) timer = setInterval(poll, live.pace * 1000);
   }
 
-  /* A hidden tab listens to nothing: browsers allow a host about six connections. */
+  /* Browsers allow a host about six connections. So one page of a browser listens for all of them and passes on what
+     it hears; a hidden one leaves its turn to another. Where there are no locks (plain http), each listens itself. */
+  const others = new BroadcastChannel("weir-events");
+  let turn = null, giveUp = null;
+  others.onmessage = () => { if (turn) poll(); };
+
+  function open() {
+    source = new EventSource("/events");
+    source.onmessage = (event) => { poll(); others.postMessage(event.data); };
+    source.onopen = () => { wait = 0; };
+    source.onerror = () => {
+      if (!source || source.readyState !== EventSource.CLOSED) return;
+      wait = Math.min(30000, (wait || 1000) * 2); // the server has no room for one more: this one polls
+      setTimeout(() => { if (source && source.readyState === EventSource.CLOSED) open(); }, wait);
+    };
+  }
+
+  function close() {
+    if (source) source.close();
+    source = null;
+  }
+
   function listen() {
     const wanted = live.pace > 0 && live.pace <= 5 && !document.hidden;
-    if (wanted && !source) {
-      source = new EventSource("/events");
-      source.onmessage = poll;
-      source.onopen = () => { wait = 0; };
-      source.onerror = () => {
-        if (source && source.readyState === EventSource.CLOSED) {
-          source = null;
-          wait = Math.min(30000, (wait || 1000) * 2);
-          setTimeout(listen, wait);
-        }
-      };
-    } else if (!wanted && source) {
-      source.close();
-      source = null;
+    if (wanted && !turn) {
+      const mine = turn = new AbortController();
+      if (!navigator.locks) { open(); return; }
+      navigator.locks.request("weir-events", { signal: mine.signal }, () => mine.signal.aborted ? null : new Promise((done) => {
+        giveUp = () => { close(); done(); };
+        open();
+      })).catch(() => {}); // the turn was given up before it came
+    } else if (!wanted && turn) {
+      turn.abort();
+      turn = null;
+      if (giveUp) giveUp(); else close();
+      giveUp = null;
     }
   }
 
