@@ -87,10 +87,12 @@ class Bridge(faust.Service):
     """
 
     instance: ClassVar[Bridge | None] = None
-    owned: ClassVar[set[int]] = set()
+    #: None until Faust has said which.
+    owned: ClassVar[set[int] | None] = None
 
     def __post_init__(self) -> None:
         self.sources: dict[int, MqttSource] = {}
+        self._turn = asyncio.Lock()
         self.inflight = 0
         self.progress = time.monotonic()
         self._pumps: dict[int, asyncio.Task[None]] = {}
@@ -99,19 +101,21 @@ class Bridge(faust.Service):
         app.checks["mqtt"] = self.problem
         await received.start()
         Bridge.instance = self
-        await self.own(Bridge.owned)
+        await self.own()
 
-    async def own(self, owned: set[int]) -> None:
-        """Start the sessions of shards just gained, stop those of shards lost."""
-        for shard in set(self.sources) - owned:
-            await self._stop_source(shard)
-        for shard in owned - set(self.sources):
-            log.info("shard %d of %d is ours", shard, config.bridge_shards)
-            source = self.sources[shard] = MqttSource(shard, config, _owner(shard), registry.patterns)
-            source.start()
-            self._pumps[shard] = asyncio.create_task(self._pump(source))
-        if foreign is not None and (0 in owned) != foreign.running:
-            await (foreign.start(_give_up) if 0 in owned else foreign.stop())
+    async def own(self) -> None:
+        """Start the sessions of shards just gained, stop those of shards lost. One re-balance after another."""
+        async with self._turn:
+            owned = Bridge.owned or set()
+            for shard in set(self.sources) - owned:
+                await self._stop_source(shard)
+            for shard in owned - set(self.sources):
+                log.info("shard %d of %d is ours", shard, config.bridge_shards)
+                source = self.sources[shard] = MqttSource(shard, config, _owner(shard), registry.patterns)
+                source.start()
+                self._pumps[shard] = asyncio.create_task(self._pump(source))
+            if foreign is not None and (0 in owned) != foreign.running:
+                await (foreign.start(_give_up) if 0 in owned else foreign.stop())
 
     async def _pump(self, source: MqttSource) -> None:
         least = linger = config.linger_ms / 1000
@@ -146,6 +150,8 @@ class Bridge(faust.Service):
         """For /healthz: every session we own is connected, and Kafka goes on acknowledging."""
         if self.inflight and time.monotonic() - self.progress > STUCK_S:
             return f"Kafka has acknowledged nothing for {time.monotonic() - self.progress:.0f} s"
+        if Bridge.owned is None:
+            return "Kafka has not told yet which shards are ours"
         lost = [str(shard) for shard, source in self.sources.items() if not source.connected]
         if lost:
             return f"not connected to Mosquitto: shard {', '.join(lost)}"
@@ -231,7 +237,7 @@ async def on_assigned(app: faust.App, assigned: set[TP], **kwargs: Any) -> None:
     owned = {tp.partition for tp in assigned if tp.topic == topics.BRIDGE_SHARDS}
     Bridge.owned = {shard for shard in owned if shard < config.bridge_shards}
     if Bridge.instance is not None:
-        await Bridge.instance.own(Bridge.owned)
+        await Bridge.instance.own()
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ class MqttSource:
         self._at = broker or local(config)
         self._is_local = broker is None
         self.window = AckWindow()
+        #: Also subscribed: what is published from now on reaches us, if only after a reconnect.
         self.connected = False
+        self._awaited: int | None = None
         self._owns = owns
         self._foreign = foreign if shard == 0 else []
         self._config = config
@@ -148,6 +150,7 @@ class MqttSource:
         client.reconnect_delay_set(1, 10)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
 
@@ -156,15 +159,22 @@ class MqttSource:
             log.error("%s refuses the bridge (%s): check its user and password", self._at, reason)
             return
         self._generation += 1
-        self.connected = True
         session = "resumed" if flags.session_present else "new"
         log.info("%s, shard %d: connected, session %s", self._at, self.shard, session)
         # Retained births come once, with a new subscription (retainHandling 1), not at every reconnect.
-        client.subscribe(MQTT_SUBSCRIPTION, options=SubscribeOptions(qos=1, retainHandling=1))
+        filters = [(one, SubscribeOptions(qos=1, retainHandling=1)) for one in (MQTT_SUBSCRIPTION, *self._foreign)]
+        self._awaited = client.subscribe(filters)[1]
         if self.shard == 0 and self._is_local:
             client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in BROKER])
-        if self._foreign:
-            client.subscribe([(one, SubscribeOptions(qos=1, retainHandling=1)) for one in self._foreign])
+
+    def _on_subscribe(self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
+        if mid != self._awaited:
+            return
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            log.error("%s refuses the bridge's subscriptions (%s): check what its user may read", self._at, refused[0])
+            return
+        self.connected = True
 
     def _of_broker(self, raw: mqtt.MQTTMessage) -> bool:
         """Take one of Mosquitto's own counters; False if the message is none."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 #: SenML unit codes (RFC 8428, section 12.1) -> what people write.
 SYMBOLS = {
     "Cel": "°C",
+    "degF": "°F",
     "%RH": "%",
     "%EL": "%",
     "/": "",

@@ -29,6 +29,8 @@ SENSORS, METRICS, CADENCE_MS, JITTER_MS = 100, ("temperature", "humidity", "pres
 SHAPES = ((12.0, 6.0, 0.2, 2), (60.0, 15.0, 1.0, 1), (952.0, 3.0, 0.3, 1))
 SITES = 5
 ROUNDS = 200
+#: Seconds between the readings of a sensor -> sensors, for what raw readings cost: about 860,000 points a day.
+CADENCES = {2: 7, 10: 33, 60: 200, 300: 1000}
 
 _ROLLED = "COPY readings_5m (series_id, bucket, n, mean, min, max, stddev, first, last) FROM STDIN"
 _BYTES = "SELECT coalesce(sum(table_bytes + index_bytes), 0)::float8 FROM storage_partitions WHERE parent = %s"
@@ -36,19 +38,22 @@ _BYTES = "SELECT coalesce(sum(table_bytes + index_bytes), 0)::float8 FROM storag
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured; `queries`: name -> p50 and p99 in ms, at the client, warm."""
+    """What was measured; `queries`: name -> p50 and p99 in ms, at the client, warm; `raw_by_cadence`: seconds between
+    the readings of a sensor -> bytes a point of a day of them, with its index."""
 
     points: int
     bytes_per_point_raw: float
     bytes_per_point_compacted: float
     loaded_s: float
     queries: dict[str, dict[str, float]]
+    raw_by_cadence: dict[int, float]
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "points": self.points,
             "bytes_per_point_raw": round(self.bytes_per_point_raw, 1),
             "bytes_per_point_compacted": round(self.bytes_per_point_compacted, 2),
+            "bytes_per_point_raw_by_cadence_s": {str(k): round(v, 1) for k, v in self.raw_by_cadence.items()},
             "loaded_s": round(self.loaded_s, 1),
             "queries": {
                 name: {what: round(ms, 2) for what, ms in found.items()} for name, found in self.queries.items()
@@ -62,13 +67,17 @@ def run(points: int, port_base: int, say: Callable[[str], None]) -> Result:
         began = time.monotonic()
         raw, compacted, stored = fill(config, points, say)
         took = time.monotonic() - began
-        return Result(stored, raw, compacted, took, measure(config))
+        return Result(stored, raw, compacted, took, measure(config), raw_by_cadence(config))
 
 
 def table(found: Result) -> list[Row]:
     """Rows for the run log."""
     rows: list[Row] = [
         ("raw, bytes a point with its index", f"{found.bytes_per_point_raw:.1f}", "90"),
+        *(
+            (f"raw, where a sensor reports every {cadence} s", f"{size:.1f}", "90")
+            for cadence, size in found.raw_by_cadence.items()
+        ),
         ("compacted, bytes a point with its index", f"{found.bytes_per_point_compacted:.2f}", "10"),
     ]
     for name, ms in found.queries.items():
@@ -143,7 +152,7 @@ def _begin(connection: Connection, since: int) -> None:
 def _day(connection: Connection, series: list[int], start: int, now: int, rng: np.random.Generator) -> int:
     """One day of every series in the order of time, as the archive writes it, and its aggregates. Returns the rows."""
     ensure_partition(connection, _time(start))
-    table = _readings(series, start, rng)
+    table = _readings(series, start, rng, CADENCE_MS)
     table = table[table["ts"] <= (now * 1000) - chunk.PG_EPOCH_US]
     end = min(start + DAY_MS, now)
     with connection.cursor() as cursor:
@@ -156,16 +165,17 @@ def _day(connection: Connection, series: list[int], start: int, now: int, rng: n
     return len(table)
 
 
-def _readings(series: list[int], start: int, rng: np.random.Generator) -> np.ndarray:
-    steps = DAY_MS // CADENCE_MS
-    phases = np.arange(len(series)) // len(METRICS) * (CADENCE_MS // SENSORS)
-    at = np.arange(steps, dtype=np.int64)[:, None] * CADENCE_MS + phases[None, :]
-    jitter = np.repeat(rng.integers(0, JITTER_MS, (steps, SENSORS)), len(METRICS), axis=1)
+def _readings(series: list[int], start: int, rng: np.random.Generator, cadence: int) -> np.ndarray:
+    """Rows of a day of a reading of each sensor every `cadence` ms, in the order in which they are measured."""
+    steps, sensors = DAY_MS // cadence, len(series) // len(METRICS)
+    phases = np.arange(len(series)) // len(METRICS) * (cadence // sensors)
+    at = np.arange(steps, dtype=np.int64)[:, None] * cadence + phases[None, :]
+    jitter = np.repeat(rng.integers(0, JITTER_MS, (steps, sensors)), len(METRICS), axis=1)
     ts = start + at + jitter
     values = np.empty(ts.shape)
     for k, (mean, swing, noise, decimals) in enumerate(SHAPES):
         column = slice(k, None, len(SHAPES))
-        daily = mean + swing * np.sin(2 * np.pi * at[:, column] / DAY_MS) + rng.normal(0, 1, SENSORS)
+        daily = mean + swing * np.sin(2 * np.pi * at[:, column] / DAY_MS) + rng.normal(0, 1, sensors)
         values[:, column] = np.round(daily + rng.normal(0, noise, daily.shape), decimals)
     table = np.empty(ts.size, chunk.ROW)
     table["fields"], table["a"], table["b"], table["c"] = 3, 4, 8, 8
@@ -191,6 +201,25 @@ def _buckets(table: np.ndarray, until: int) -> Iterator[str]:
                np.maximum.reduceat(value, edges), np.sqrt(spread), value[edges], value[ends])  # fmt: skip
     for number, at, *figures in zip(*(column.tolist() for column in columns), strict=True):
         yield f"{number}\t{_time(at).isoformat()}\t" + "\t".join(map(repr, figures)) + "\n"
+
+
+def raw_by_cadence(config: Settings) -> dict[int, float]:
+    """Bytes a point of raw readings, with their index: it is the fuller, the more pages a series has in a day."""
+    database, found = Database(config.dsn("writer"), "weir-bench"), {}
+    rng, now = np.random.default_rng(2), int(time.time() * 1000)
+    for ahead, (cadence, sensors) in enumerate(CADENCES.items(), start=10):
+        start = now - now % DAY_MS + ahead * DAY_MS
+        table = _readings(list(range(sensors * len(METRICS))), start, rng, cadence * 1000)
+        data = chunk.COPY_HEAD + table.tobytes() + chunk.COPY_END
+
+        def store(connection: Connection, start: int = start, data: bytes = data) -> None:
+            ensure_partition(connection, _time(start))
+            with connection.cursor() as cursor:
+                cursor.copy_expert("COPY readings (series_id, ts, value) FROM STDIN WITH BINARY", io.BytesIO(data))
+
+        database.run(store)
+        found[cadence] = _raw_bytes(config, start, len(table))
+    return found
 
 
 def _raw_bytes(config: Settings, start: int, rows: int) -> float:

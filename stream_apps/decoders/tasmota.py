@@ -21,7 +21,8 @@ from stream_apps.decoders.units import code, guess
 from weir.errors import Reason, Refused
 from weir.readings import Metric
 
-_SKIP = ("Time", "TempUnit", "PressureUnit", "SpeedUnit", "Epoch")
+_CHOSEN = ("TempUnit", "PressureUnit", "SpeedUnit")
+_SKIP = ("Time", *_CHOSEN, "Epoch")
 _STATES = {b"Online": ONLINE, b"Offline": LOST}
 #: The kind of a value by the end of its name, and the unit where it is always the same.
 _UNITS = {
@@ -65,6 +66,8 @@ class Tasmota:
         self._times = Times(options.zone)
         self._announcer = Announcer()
         self._topics: Bounded[str, tuple[str, str, str]] = Bounded(50_000)
+        #: By topic and the name of the field.
+        self._units: Bounded[tuple[str, str], str] = Bounded(100_000)
 
     def decode(self, topic: str, payload: bytes, rx: int) -> Decoded:
         """Decode one message. Raises `Refused`."""
@@ -79,11 +82,22 @@ class Tasmota:
         metrics = flatten(message, _SKIP)
         if not metrics:
             return Decoded()
+        self._check_units(topic, message)
         time = message.get("Time")
         ts = rx if time is None else self._times.read(time, rx)
         reading = make_reading(site, device, ts, rx, metrics)
         births = self._announcer.seen(site, device, metrics.keys(), _describer(message))
         return Decoded([reading], births, stamped=int(ts == rx))
+
+    def _check_units(self, topic: str, message: dict[str, Any]) -> None:
+        """Somebody may switch a device to Fahrenheit: a series has one unit."""
+        for field in _CHOSEN:
+            unit = message.get(field)
+            if unit is None:
+                continue
+            known = self._units.get((topic, field)) or self._units.put((topic, field), str(unit))
+            if known != str(unit):
+                raise Refused(Reason.UNIT, f"{field} was {known[:20]!r} before, is now {str(unit)[:20]!r}")
 
     def _split(self, topic: str) -> tuple[str, str, str]:
         # FullTopic may be `%prefix%/%topic%/` or `%topic%/%prefix%/`, with more levels around them.
@@ -93,7 +107,7 @@ class Tasmota:
 
 
 def _describer(message: dict[str, Any]) -> Callable[[str], Metric]:
-    temperature = code(str(message.get("TempUnit", "C")))
+    temperature = "degF" if message.get("TempUnit") == "F" else "Cel"
     pressure = code(str(message.get("PressureUnit", "hPa")))
 
     def describe(metric: str) -> Metric:

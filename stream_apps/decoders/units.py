@@ -1,6 +1,7 @@
 """Units as devices write them, as SenML codes; and what a metric's name alone says of its unit.
 
-Codes: RFC 8428 section 12.1 and the secondary units of RFC 8798. What is not in the table is kept as it was given.
+Codes: RFC 8428 section 12.1 and the secondary units of RFC 8798; `degF`, since neither knows Fahrenheit (F is farad).
+What is not in the table is kept as it was given.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from weir.readings import Metric
 
 _CODES = {
     "Cel": ("°c", "c", "degc", "deg c", "celsius", "degree celsius", "degrees celsius", "℃", "cel"),
+    "degF": ("°f", "degf", "deg f", "fahrenheit", "degree fahrenheit", "degrees fahrenheit", "℉"),
     "K": ("k", "kelvin"),
     "%RH": ("%rh", "% rh", "rh%", "%r.h."),
     "%EL": ("%el",),

@@ -40,7 +40,7 @@ class TestTasmota:
             (
                 b'{"Time":"2019-01-01T00:00:00","ANALOG":{"Temperature":100.1},"Switch1":"OFF","TempUnit":"F"}',
                 {"analog_temperature": 100.1, "switch1": 0.0},
-                {"analog_temperature": Metric("F"), "switch1": Metric()},
+                {"analog_temperature": Metric("degF"), "switch1": Metric()},
             ),
         ],
     )
@@ -51,6 +51,17 @@ class TestTasmota:
         assert reading.metrics == metrics
         assert decoded.births == [("tasmota", "kitchen", Birth(metrics=units))]
         assert decoded.stamped == 0
+
+    def test_a_device_that_changes_its_unit_is_refused_until_it_tells_the_old_one_again(self) -> None:
+        decoder = tasmota.Tasmota()
+        message = b'{"AM2301":{"Temperature":%s},"TempUnit":"%s"}'
+        decoder.decode("tele/a/SENSOR", message % (b"20", b"C"), RX)
+        refused = refusal(decoder, "tele/a/SENSOR", message % (b"68", b"F"))
+        assert refused.reason is Reason.UNIT
+        decoder.decode("tele/b/SENSOR", message % (b"68", b"F"), RX)
+        assert decoder.decode("tele/a/SENSOR", message % (b"21", b"C"), RX).readings[0].metrics == {
+            "am2301_temperature": 21.0
+        }
 
     def test_an_energy_meter_with_two_channels(self) -> None:
         # tele/tasmota/SENSOR of a Sonoff Dual R3, without its start time

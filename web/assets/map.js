@@ -4,7 +4,7 @@
   const live = window.weirLive;
   const COLOUR = { ok: "#2f9e44", flagged: "#f08c00", alert: "#e03131", silent: "#868e96" };
   const WEIGHT = { alert: 0, flagged: 1, silent: 2, ok: 3 };
-  const SYMBOL = { Cel: "°C", "%RH": "%", "%EL": "%", "/": "" };
+  const SYMBOL = { Cel: "°C", degF: "°F", "%RH": "%", "%EL": "%", "/": "" };
   const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
   const map = window.weirMap; // begun by basemap.js
   map.shown = new Map();
