@@ -177,7 +177,7 @@ appendonly yes
 appendfsync everysec
 save ""
 set-proc-title no
-maxmemory 256mb
+maxmemory 1gb
 maxmemory-policy noeviction
 """
 

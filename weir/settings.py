@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     watermark: str = "10 minutes"
     #: The archive looks for new records this often, and stores few of them only after `archive_wait_s`.
     archive_trigger_s: int = 1
-    archive_wait_s: int = 3
+    archive_wait_s: int = 2
     rollup_trigger_s: int = 10
     #: How long raw readings and each of their aggregates are kept, such as `90d` or `2y`; empty: for ever.
     retain_raw: str = ""
