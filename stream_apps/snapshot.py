@@ -1,5 +1,9 @@
 """A worker's state and the offset it stands for, kept in Redis as one value so that they cannot disagree.
 
+The value is a list: the offset, then the state in pieces. The pieces are put together under a name of their own, since
+Redis serves nobody while it takes a command, and a large fleet's state in one would hold everybody up; at the end one
+short command shows the whole.
+
 A worker that was frozen (SIGSTOP) and wakes up still holds old state. So a write is fenced: Redis refuses an offset
 lower than the one it has. State is a function of the records read, so a pair with a higher offset is always good.
 """
@@ -8,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +26,23 @@ log = logging.getLogger("weir.snapshot")
 #: The header: the next offset to read, in decimal digits, so that Lua compares it without reading the state.
 HEADER = 20
 RETRY_S = 1.0
-_SAVE = f"""
-local held = tonumber(redis.call('GETRANGE', KEYS[1], 0, {HEADER - 1}))
-if held and held > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2])
+#: Bytes of a piece: less than a millisecond of Redis' time.
+PIECE = 256 * 1024
+#: Pieces of a worker that died are gone after so many seconds.
+_LEFT_S = 120
+# Earlier versions kept one string.
+_SHOW = f"""
+local kind = redis.call('TYPE', KEYS[1]).ok
+local head = kind == 'list' and redis.call('LINDEX', KEYS[1], 0)
+    or kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, {HEADER - 1})
+local held = head and tonumber(head)
+if held and held > tonumber(ARGV[1]) then
+    redis.call('UNLINK', KEYS[2])
+    return 0
+end
+redis.call('UNLINK', KEYS[1])
+redis.call('RENAME', KEYS[2], KEYS[1])
+redis.call('PERSIST', KEYS[1])
 return 1
 """
 
@@ -56,7 +74,14 @@ class Snapshots:
         """True if kept, False if refused since Redis holds a higher offset, None if Redis is away."""
         head = pack(offset, b"")
         try:
-            kept = bool(await self._redis.eval(_SAVE, 1, self._key(partition), head, state))
+            building = f"{self._key(partition)}:{secrets.token_hex(4)}"
+            begin = self._redis.pipeline()
+            begin.rpush(building, head)
+            begin.expire(building, _LEFT_S)
+            await begin.execute()
+            for at in range(0, len(state), PIECE):
+                await self._redis.rpush(building, state[at : at + PIECE])
+            kept = bool(await self._redis.eval(_SHOW, 2, self._key(partition), building, head))
         except (RedisError, OSError) as error:
             self._failed(error)
             return None
@@ -72,7 +97,7 @@ class Snapshots:
         deadline = clock() + patience_s
         while True:
             try:
-                value = await self._redis.get(self._key(partition))
+                value = await self._read(self._key(partition))
                 self._back()
                 return None if value is None else unpack(value)
             except ValueError as error:
@@ -84,6 +109,11 @@ class Snapshots:
                     log.error("partition %d: no snapshot, Redis stayed away; starting without state", partition)
                     return None
             await asyncio.sleep(RETRY_S)
+
+    async def _read(self, key: str) -> bytes | None:
+        if await self._redis.type(key) == b"string":
+            return await self._redis.get(key)
+        return b"".join(await self._redis.lrange(key, 0, -1)) or None
 
     async def forget(self, partition: int) -> None:
         """Remove a snapshot that no longer fits its topic. Away is as good as gone: the next load tries again."""

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from stream_apps.latest import LiveCache
-from stream_apps.snapshot import Snapshots
+from stream_apps.snapshot import PIECE, Snapshots, pack
 from weir import keys
 from weir.readings import Reading
 
@@ -74,6 +74,34 @@ def test_a_snapshot_comes_back_with_its_offset(server: Server) -> None:
         assert await snapshots.load(2) == (41, b"\x00state\xff")
         await snapshots.forget(2)
         assert await snapshots.load(2) is None
+        await snapshots.close()
+
+    asyncio.run(body())
+
+
+def test_a_large_state_is_written_in_pieces_that_leave_nothing_behind(server: Server) -> None:
+    async def body() -> None:
+        snapshots = Snapshots(server.url)
+        state = bytes(range(256)) * 5000
+        assert await asyncio.gather(snapshots.save(1, 7, state), snapshots.save(1, 7, state)) == [True, True]
+        assert await snapshots.save(1, 6, state) is False
+        assert await snapshots.load(1) == (7, state)
+        assert server.client.llen(keys.window(1)) == 1 + -(-len(state) // PIECE)
+        assert server.client.ttl(keys.window(1)) == -1
+        assert server.client.keys("*") == [keys.window(1).encode()]
+        await snapshots.close()
+
+    asyncio.run(body())
+
+
+def test_the_string_of_an_earlier_version_is_read_and_fences(server: Server) -> None:
+    async def body() -> None:
+        server.client.set(keys.window(0), pack(41, b"state"))
+        snapshots = Snapshots(server.url)
+        assert await snapshots.load(0) == (41, b"state")
+        assert await snapshots.save(0, 40, b"old") is False
+        assert await snapshots.save(0, 42, b"new") is True
+        assert await snapshots.load(0) == (42, b"new")
         await snapshots.close()
 
     asyncio.run(body())
