@@ -86,6 +86,16 @@ def test_late_and_back_filled_readings_mark_their_buckets(bench: Bench) -> None:
     assert [row[0] for row in marked] == sorted({bucket_of(late), bucket_of(hist)})
 
 
+def test_what_came_late_is_counted_by_bucket_and_a_replay_counts_nothing(bench: Bench) -> None:
+    late = NOW - HORIZON - 1000
+    batch = frames([reading(NOW, rx=NOW), reading(late, rx=NOW), reading(late - 1, rx=NOW), reading(late, hist=True)])
+    bench.store.store("readings", 0, batch)
+    bench.store.store("readings", 0, batch)
+    rows = bench.sql("SELECT (extract(epoch FROM bucket) * 1000)::bigint, n FROM late_buckets")
+    assert sum(n for _, n in rows) == 2
+    assert {bucket for bucket, _ in rows} == {bucket_of(late), bucket_of(late - 1)}
+
+
 def test_kafka_emptied_and_begun_anew_is_stored_and_counted(bench: Bench) -> None:
     bench.store.store("readings", 0, frames([reading(NOW)], start=500))
     bench.store.store("readings", 0, frames([reading(NOW + 1000)], start=0))
