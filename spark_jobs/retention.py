@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection
 from weir.retention import rules
 from weir.settings import Settings
 
+_FORGET_LATE = "DELETE FROM late_buckets WHERE bucket < (SELECT dropped_until FROM storage_state)"
 _PARTITIONS = "SELECT child, ends FROM storage_partitions WHERE parent = %s AND ends IS NOT NULL ORDER BY ends"
 
 
@@ -25,4 +26,6 @@ def drop(connection: Connection, config: Settings, now: datetime) -> list[str]:
                 if due is not None and due <= now and name not in busy:
                     cursor.execute("SELECT drop_partition(%s, %s, true)", (rule.table, name))
                     dropped.append(name)
+        if dropped:
+            cursor.execute(_FORGET_LATE)
     return dropped

@@ -55,6 +55,9 @@ INSERT INTO ledger AS l (minute, stored, dead_lettered, duplicate, late) VALUES 
 ON CONFLICT (minute) DO UPDATE SET
     stored = l.stored + excluded.stored, dead_lettered = l.dead_lettered + excluded.dead_lettered,
     duplicate = l.duplicate + excluded.duplicate, late = l.late + excluded.late"""
+_LATE = """
+INSERT INTO late_buckets AS l (series_id, bucket, n) VALUES %s
+ON CONFLICT (series_id, bucket) DO UPDATE SET n = l.n + excluded.n"""
 # DO UPDATE, not DO NOTHING: it waits for a repair that is just clearing the mark, and then marks anew.
 _DIRTY = """
 INSERT INTO dirty_buckets (series_id, bucket)
@@ -118,6 +121,9 @@ def put_letters(cursor: Cursor, letters: list[Letter], tally: Tally) -> None:
 def put_tally(cursor: Cursor, tally: Tally) -> None:
     """Add the counts to the ledger and mark dirty buckets, in one order everywhere (no deadlocks)."""
     mark_dirty(cursor, tally.dirty)
+    if tally.late_in:
+        late = [(*row, n) for row, n in sorted(tally.late_in.items())]
+        execute_values(cursor, _LATE, late, template="(%s, to_timestamp(%s / 1000.0), %s)", page_size=1000)
     rows: list[Any] = tally.ledger()
     if rows:
         execute_values(cursor, _LEDGER, rows, template="(to_timestamp(%s / 1000.0), %s, %s, %s, %s)", page_size=1000)

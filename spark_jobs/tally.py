@@ -24,6 +24,8 @@ class Tally:
     duplicate: dict[int, int] = field(default_factory=dict)
     late: dict[int, int] = field(default_factory=dict)
     dirty: set[Row] = field(default_factory=set)
+    #: New values that came late, by series and bucket.
+    late_in: dict[Row, int] = field(default_factory=dict)
 
     def refused(self, offset: int, rx: int) -> None:
         """One reading or message was dead-lettered."""
@@ -51,6 +53,8 @@ class Tally:
         if fresh and not on_time(item.reading, item.record.at, horizon):
             if not item.reading.hist:
                 _add(self.late, rx)
+                for series in set(rows) - conflicts:
+                    self.late_in[series, bucket] = self.late_in.get((series, bucket), 0) + 1
             self.dirty.update((series, bucket) for series in rows)
         elif conflicts and item.record.offset >= self.done:
             self.dirty.update((series, bucket) for series in conflicts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from web.queries import FlagRow
 from web.sampling import alone, drawable
 from web.units import number, pretty, symbol, utc
-from web.window import Points
+from web.window import FIVE_MINUTES, Points
 from weir.ledger import Minute
 
 
@@ -44,7 +45,7 @@ class Viewer:
         return cls(data.get("dark") is True, offset if isinstance(offset, int) and abs(offset) <= 900 else 0)
 
 
-LINE, FORECAST, FLAG, FENCE, DEAD = "#1c7ed6", "#7950f2", "#f08c00", "#868e96", "#e8590c"
+LINE, FORECAST, FLAG, FENCE, DEAD, LATE = "#1c7ed6", "#7950f2", "#f08c00", "#868e96", "#e8590c", "#0ca678"
 #: What left its fence, in words; fences of the others are not in the unit of the reading.
 FEATURES = {
     "level": "the level",
@@ -70,9 +71,13 @@ def series(
     since: int,
     until: int,
     forecast: ForecastLike | None = None,
+    late: Sequence[tuple[int, int]] = (),
     height: int = 420,
 ) -> go.Figure:
-    """One series: line, band between least and greatest if `banded`, flags, the last fence, and a forecast."""
+    """One series: line, band between least and greatest if `banded`, flags with their fences, and a forecast.
+
+    `late`: (start of a 5-minute bucket, readings of it that came late), marked at the bottom.
+    """
     figure = go.Figure()
     shown = drawable(points)
     times = _times(shown.ts, viewer)
@@ -91,6 +96,8 @@ def series(
     if flags:
         _flags(figure, flags, unit, viewer)
         _fences(figure, flags, (until - since) // 120, viewer)
+    if late:
+        _late(figure, late, viewer)
     end = until
     if forecast is not None and len(forecast.ts):
         _forecast(figure, points, forecast, unit, viewer)
@@ -189,6 +196,20 @@ def _flags(figure: go.Figure, flags: list[FlagRow], unit: str, viewer: Viewer) -
         customdata=[explain(flag, unit) for flag in flags],
         hovertemplate="%{customdata}<extra></extra>",
     )
+
+
+def _late(figure: go.Figure, late: Sequence[tuple[int, int]], viewer: Viewer) -> None:
+    figure.add_scatter(
+        x=_times(np.array([bucket + FIVE_MINUTES.step // 2 for bucket, _ in late], dtype=np.int64), viewer),
+        y=[0.02] * len(late),
+        yaxis="y2",
+        mode="markers",
+        name="came late",
+        marker={"color": LATE, "size": 9, "symbol": "triangle-up"},
+        customdata=[f"<b>{n}</b> of these 5 minutes came late<br>{utc(bucket)}" for bucket, n in late],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    figure.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
 
 
 def _fences(figure: go.Figure, flags: list[FlagRow], half: int, viewer: Viewer) -> None:

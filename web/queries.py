@@ -84,6 +84,15 @@ def flags(store: Store, series_id: int, since: int, until: int, limit: int = 500
     return [FlagRow(*row) for row in store.rows(sql, parameters)[::-1]]
 
 
+def late(store: Store, series_id: int, since: int, until: int, limit: int = 2000) -> list[tuple[int, int]]:
+    """(start of a 5-minute bucket in ms, how many of its readings came late), the newest `limit`, oldest first."""
+    sql = f"""SELECT {_MS.format("bucket")}, n FROM late_buckets
+              WHERE series_id = %(series)s AND bucket BETWEEN {_at("since")} AND {_at("until")}
+              ORDER BY bucket DESC LIMIT %(limit)s"""  # noqa: S608 (constants)
+    parameters = {"series": series_id, "since": since, "until": until, "limit": limit}
+    return [(int(bucket), int(n)) for bucket, n in store.rows(sql, parameters)[::-1]]
+
+
 def ledger(store: Store, received: dict[int, int], since: int) -> list[Minute]:
     """The ledger's minutes from `since`, oldest first. `received`: the bridge's counts, by minute."""
     rows = store.rows(QUERY, (since / 1000,))

@@ -103,6 +103,11 @@ def hourly(store: Store, series_id: int, since: int, until: int) -> Points:
     return rolled(store, series_id, since, until, until, HOURS)
 
 
+def daily(store: Store, series_id: int, since: int, until: int) -> Points:
+    """Aggregates of days (UTC) by their start, today included."""
+    return rolled(store, series_id, since, until, until, DAYS)
+
+
 def rolled(store: Store, series_id: int, since: int, until: int, now: int, level: Level, step: int = 0) -> Points:
     """Aggregates of `level` by their start, put together to `step` (ms) where that is longer."""
     start, end = since - since % level.step, min(until, now)

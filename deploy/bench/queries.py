@@ -283,6 +283,7 @@ def asked(series: list[int], now: int) -> dict[str, Callable[[Any, int], Any]]:
         "site_summary": lambda store, _: queries.site_summary(store, now - 180_000),
         "status_counts": lambda store, _: queries.status_counts(store, now - 180_000),
         "flags": lambda store, n: queries.flags(store, series[n * 7 % len(series)], now - 7 * DAY_MS, now),
+        "late": lambda store, n: queries.late(store, series[n * 7 % len(series)], now - 7 * DAY_MS, now),
         "alert_history": lambda store, _: queries.alert_history(store),
         "ledger": lambda store, _: queries.ledger(store, {}, now - hour),
         "dead_letters": lambda store, _: queries.dead_letters(store),

@@ -152,6 +152,7 @@ CREATE OR REPLACE FUNCTION ensure_partition(moment timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 SET timezone = 'UTC'
+SET lock_timeout = '2s' -- whoever reads or writes DEFAULT queues behind the lock we wait for
 AS $body$
 DECLARE
     by_month  text := 'readings_' || to_char(moment, 'YYYY_MM');

@@ -20,8 +20,8 @@ NOW = int(datetime.now(UTC).timestamp() * 1000)
 MINUTE = NOW - NOW % 60_000
 TABLES = (
     "readings, readings_sealed, readings_chunks, chunks_building, chunks_replaced, compaction, readings_5m, "
-    "readings_1h, readings_1d, latest, dirty_buckets, anomalies, alerts, alert_history, dead_letters, ledger_records, "
-    "ledger"
+    "readings_1h, readings_1d, latest, dirty_buckets, late_buckets, anomalies, alerts, alert_history, dead_letters, "
+    "ledger_records, ledger"
 )
 
 

@@ -122,12 +122,20 @@ def test_readings_come_as_arrow_when_asked_for(viewer: Browser, start: int) -> N
     assert "next" in facts
 
 
+def test_sites_and_storage_are_told(viewer: Browser, start: int) -> None:
+    sites = {one["site"]: one for one in viewer.get("/api/v1/sites").json["sites"]}
+    assert sites[OF_SERIES["site"]]["sensors"] >= 1
+    tables = {one["table"]: one for one in viewer.get("/api/v1/storage").json["tables"]}
+    assert tables["readings"]["partitions"] > 1
+    assert tables["readings"]["bytes"] > 0
+
+
 def test_the_resolution_follows_the_span(viewer: Browser, start: int) -> None:
     def asked(since: str, resolution: str = "auto") -> Any:
         query = urlencode({**OF_SERIES, "since": since, "resolution": resolution})
         return viewer.get(f"/api/v1/readings?{query}")
 
-    assert [asked(since).json["resolution"] for since in ("-1h", "-3d", "-60d")] == ["raw", "5m", "1h"]
+    assert [asked(since).json["resolution"] for since in ("-1h", "-3d", "-60d", "-300d")] == ["raw", "5m", "1h", "1d"]
     page = asked("-3d").json
     assert min(page["low"]) == 0.0
     assert max(page["high"]) == COUNT - 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from spark_jobs import repair
 from spark_jobs.lateness import bucket_of
+from spark_jobs.partitions import AGAIN_S, Partitions
 from spark_jobs.reach import Reach
 from spark_jobs.records import Record
 from tests.integration import pg
@@ -84,6 +85,16 @@ def test_late_and_back_filled_readings_mark_their_buckets(bench: Bench) -> None:
     bench.store.store("readings", 0, frames([reading(NOW, rx=NOW), reading(late, rx=NOW), reading(hist, hist=True)]))
     marked = bench.sql("SELECT (extract(epoch FROM bucket) * 1000)::bigint FROM dirty_buckets ORDER BY 1")
     assert [row[0] for row in marked] == sorted({bucket_of(late), bucket_of(hist)})
+
+
+def test_what_came_late_is_counted_by_bucket_and_a_replay_counts_nothing(bench: Bench) -> None:
+    late = NOW - HORIZON - 1000
+    batch = frames([reading(NOW, rx=NOW), reading(late, rx=NOW), reading(late - 1, rx=NOW), reading(late, hist=True)])
+    bench.store.store("readings", 0, batch)
+    bench.store.store("readings", 0, batch)
+    rows = bench.sql("SELECT (extract(epoch FROM bucket) * 1000)::bigint, n FROM late_buckets")
+    assert sum(n for _, n in rows) == 2
+    assert {bucket for bucket, _ in rows} == {bucket_of(late), bucket_of(late - 1)}
 
 
 def test_kafka_emptied_and_begun_anew_is_stored_and_counted(bench: Bench) -> None:
@@ -167,6 +178,23 @@ def test_partitions_are_made_by_the_writer_and_empty_the_default(bench: Bench) -
     assert bench.count("readings_default") == 1  # 1970 is too far away for a table of its own
     with bench.server.connect("reader") as reader, reader.cursor() as cursor, pytest.raises(psycopg2.Error):
         cursor.execute("SELECT ensure_partition(now())")
+
+
+def test_while_somebody_reads_default_a_new_day_is_stored_there_and_cut_out_later(bench: Bench) -> None:
+    now = [0.0]
+    bench.store._partitions = Partitions(lambda: now[0])
+    old = NOW - 600 * 86_400_000
+    with bench.server.connect("reader") as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM readings_default")
+        bench.store.store("readings", 0, frames([reading(old, hist=True)]))
+        assert bench.count("readings_default") == 1
+    bench.store.store("readings", 0, frames([reading(old + 1, hist=True)], start=1))
+    assert bench.count("readings_default") == 2  # not asked for again so soon
+    now[0] = AGAIN_S + 1
+    bench.store.store("readings", 0, frames([reading(old + 2, hist=True)], start=2))
+    assert bench.count("readings_default") == 0
+    assert bench.count(datetime.fromtimestamp(old / 1000, UTC).strftime("readings_%Y_%m")) == 3
+    assert bench.ledger() == (3, 0, 0)
 
 
 def test_many_sessions_that_need_the_same_new_month_do_not_collide(bench: Bench) -> None:

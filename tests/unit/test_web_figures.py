@@ -53,6 +53,16 @@ def test_history_at_another_cadence_than_now_is_one_line() -> None:
     assert not np.isnan(drawable(points(history + live)).mean).any()
 
 
+def test_what_came_late_is_marked_at_the_bottom_whatever_the_values_are() -> None:
+    drawn = series(
+        points(list(range(0, 900_000, 10_000))), [], metric="t", unit="Cel", viewer=Viewer(), banded=False, since=0,
+        until=900_000, late=[(300_000, 3)],
+    )  # fmt: skip
+    (marks,) = [one for one in drawn.data if one.name == "came late"]
+    assert (len(marks.x), marks.yaxis, "<b>3</b>" in marks.customdata[0]) == (1, "y2", True)
+    assert drawn.layout.yaxis2.range == (0, 1)
+
+
 def test_a_reading_between_two_pauses_is_alone() -> None:
     shown = drawable(points([*range(0, 100_000, 10_000), 500_000, *range(900_000, 1_000_000, 10_000)]))
     assert shown.ts[alone(shown)].tolist() == [500_000]

@@ -238,6 +238,32 @@ class Ledger(Struct, frozen=True):
     minutes: list[LedgerMinute]
 
 
+class Site(Struct, frozen=True):
+    """A site by what is stored: its sensors, how many of them are silent, when its newest value was measured (ms)."""
+
+    site: str
+    sensors: int
+    silent: int
+    newest: int | None
+
+
+class Sites(Struct, frozen=True):
+    sites: list[Site]
+
+
+class Table(Struct, frozen=True):
+    """A table with its partitions and indexes. `rows` is Postgres' estimate."""
+
+    table: str
+    partitions: int
+    bytes: int
+    rows: int | None
+
+
+class Storage(Struct, frozen=True):
+    tables: list[Table]
+
+
 class DeadLetter(Struct, frozen=True):
     """What was refused. `payload`: base64 of its first 4096 of `size` bytes."""
 

@@ -58,6 +58,10 @@ ENDPOINTS = (
              more_handlers.ledger),
     Endpoint("/dead-letters", "dead_letters", "What was refused and why, newest first", take.OfDeadLetters,
              answers.DeadLetters, more_handlers.dead_letters),
+    Endpoint("/sites", "sites", "Sites with their sensors and the silent ones", take.Nothing, answers.Sites,
+             more_handlers.sites),
+    Endpoint("/storage", "storage", "Tables, their partitions and sizes", take.Nothing, answers.Storage,
+             more_handlers.storage),
     Endpoint("/components", "components", "Is each component well", take.Nothing, answers.Components,
              more_handlers.components),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import base64
 from redis.exceptions import RedisError
 
 from web import components as health
-from web import forecasts, queries, queries_api
+from web import forecasts, queries, queries_api, queries_storage
 from web.api import answers
 from web.api import parameters as take
 from web.api.handlers import MAX_SPAN_MS, following, one_series
@@ -15,6 +15,7 @@ from web.api.problems import Wrong
 from web.feed import feed
 from web.store import now_ms, store
 from weir.ledger import totals
+from weir.settings import settings
 
 MAX_LEDGER_MS = 8 * 86_400_000
 MAX_CROSSINGS = 1000
@@ -73,6 +74,17 @@ def dead_letters(asked: take.OfDeadLetters) -> answers.DeadLetters:
         for id, at, source, reason, detail, payload, size in rows[: asked.limit]
     ]
     return answers.DeadLetters(found, following(rows, asked.limit, lambda row: (row[1], row[0])))
+
+
+def sites(_: take.Nothing) -> answers.Sites:
+    silent_since = now_ms() - settings().silent_after_s * 1000
+    found = queries.site_summary(store(), silent_since)
+    return answers.Sites([answers.Site(one.site, one.sensors, one.silent, one.newest) for one in found])
+
+
+def storage(_: take.Nothing) -> answers.Storage:
+    found = queries_storage.storage_summary(store())
+    return answers.Storage([answers.Table(one.table, one.partitions, one.bytes, one.rows) for one in found])
 
 
 def components(_: take.Nothing) -> answers.Components:

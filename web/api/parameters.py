@@ -25,7 +25,7 @@ Time = Annotated[
 Cursor = Annotated[str, Meta(max_length=400, description="`next` of the page before; keep the other parameters.")]
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Entries a page.")]
 Id = Annotated[str, Meta(pattern=r"^[0-9a-zA-Z_-]{1,64}\Z", description="An alert's id.")]
-Resolution = Literal["auto", "raw", "5m", "1h"]
+Resolution = Literal["auto", "raw", "5m", "1h", "1d"]
 Horizon = Literal["1h", "24h"]
 
 

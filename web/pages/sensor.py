@@ -224,6 +224,7 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     found = window.window(store(), number, since, now, now)
     points, banded = found.points, found.level is not window.RAW
     flags = queries.flags(store(), number, since, now)
+    late = queries.late(store(), number, since, now)
     ahead, note = None, ""
     try:
         ahead = forecast(store(), number, now)
@@ -234,8 +235,9 @@ def draw(view: View, viewer: Viewer, now: int) -> tuple[Any, str]:
     one = feed().state.sensors.get(f"{view.site}/{view.sensor}")
     figure = figures.series(
         points, flags, metric=view.metric, unit=one.unit(view.metric) if one else "", viewer=viewer,
-        banded=banded, since=since, until=now, forecast=ahead,
+        banded=banded, since=since, until=now, forecast=ahead, late=late,
     )  # fmt: skip
     kind = f"means of {units.age(found.step)} with their least and greatest" if banded else "readings"
+    told = f" · {sum(n for _, n in late):,} came late" if late else ""
     newest = f" · newest {units.age(now - int(points.ts[-1]))} old" if len(points) else ""
-    return figure, f"{len(points):,} {kind} · {len(flags)} flagged{newest}{note}"
+    return figure, f"{len(points):,} {kind} · {len(flags)} flagged{told}{newest}{note}"
