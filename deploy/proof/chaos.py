@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -150,6 +150,11 @@ def _bad(plan: Plan) -> str:
     return f"{plan.site}-bad"
 
 
+def watched(probed: Iterable[str], processes: Mapping[str, str]) -> list[str]:
+    """Which of `probed` must be well: those that this stack has and that are not stopped (name -> state)."""
+    return [name for name in probed if processes.get(name, "stopped") != "stopped"]
+
+
 class Storm:
     """Strikes in a thread of its own, and measures how long each recovery takes."""
 
@@ -218,5 +223,6 @@ class Storm:
             if not stage.complete() and any(stage.newest(sensor) < at for sensor in stage.sensors):
                 return False
         processes = {one.name: one.state for one in self._stack.supervisor.processes()}
-        watched = [name for name in self._probes if processes.get(name) != "stopped"]
-        return all(processes.get(name) == "running" and self._probes[name]() is None for name in watched)
+        return all(
+            processes[name] == "running" and self._probes[name]() is None for name in watched(self._probes, processes)
+        )

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from deploy.proof import alarms, faults
+from deploy.proof import alarms, chaos, faults
 from deploy.proof.faults import COMPONENTS, Fault, catalogue, names_of
 from deploy.proof.proxy import FaultProxy
 from deploy.proof.soak import Series
@@ -22,6 +22,12 @@ from weir.errors import SetupError
 from weir.events import AlertState, Flag
 
 NOW = 1_795_431_817_920
+
+
+def test_what_this_stack_does_not_have_or_was_stopped_need_not_be_well() -> None:
+    assert chaos.watched(["kafka", "zookeeper", "web"], {"kafka": "running", "web": "stopped", "fleet": "running"}) == [
+        "kafka"
+    ]
 
 
 def test_every_component_is_killed_stopped_and_slowed_and_the_seed_gives_the_order() -> None:
