@@ -28,7 +28,7 @@ SELECT (extract(epoch FROM ts) * 1000)::bigint
 FROM anomalies JOIN series USING (series_id) JOIN sensors USING (sensor_id) WHERE site = %s"""
 # In a flood one alert stands for all that open: then none of ours is missed.
 _FLOODS = """
-SELECT count(*) FROM alerts WHERE rule = 'flood' AND (state = 'active' OR updated >= to_timestamp(%s / 1000.0))"""
+SELECT count(*) FROM alerts WHERE rule = 'flood' AND (state = 'active' OR at >= to_timestamp(%s / 1000.0))"""
 _ALERTS = "SELECT count(*) FROM alerts WHERE site = %s AND sensor = %s AND rule = 'anomaly'"
 
 
