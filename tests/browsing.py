@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,10 @@ class Browser:
         return one
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.ask("GET", path, None, headers)
+        """Asks again when the API says that it was too often."""
+        while (answer := self.ask("GET", path, None, headers)).status == 429 and path.startswith("/api/v1"):
+            time.sleep(int(answer.headers["Retry-After"]))
+        return answer
 
     def form(self, path: str, **fields: str) -> Answer:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -62,7 +62,7 @@ class Explaining:
             self._walk(child)
 
 
-GROWING = ("readings", "late", "anomalies", "alert", "dead_letters", "ledger")
+GROWING = ("readings", "late_", "anomalies", "alert", "dead_letters", "ledger")
 
 
 def names() -> list[str]:
