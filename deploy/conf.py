@@ -185,7 +185,7 @@ maxmemory-policy noeviction
 def web_command(config: Settings) -> list[str]:
     """gunicorn's arguments: threads, since each open page holds one, and as many processes as set."""
     where = f"-b {config.host}:{config.web_port} --workers {config.web_workers}"
-    return ["web.wsgi:server", *f"{where} --worker-class gthread --threads 32 --no-control-socket".split()]
+    return ["web.wsgi:server", *f"{where} --worker-class web.worker.Worker --threads 32 --no-control-socket".split()]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""For gunicorn: `gunicorn web.wsgi:server --worker-class gthread`."""
+"""For gunicorn: `gunicorn web.wsgi:server --worker-class web.worker.Worker`."""
 
 from __future__ import annotations
 

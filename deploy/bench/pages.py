@@ -207,13 +207,14 @@ def _page(config: Settings, stop: threading.Event, tally: Tally) -> None:
     while not stop.is_set():
         try:
             with _get(config, "events") as stream:
-                while stream.status == 204 and not stop.wait(5.0):  # no room for one more
-                    version = _counted(config, version, tally)
+                listens = stream.status == 200  # 204: there is no room for one more
                 for line in stream:
                     if stop.is_set():
                         return
                     if line.startswith(b"data:"):
                         version = _counted(config, version, tally)
+            while not listens and not stop.wait(5.0):
+                version = _counted(config, version, tally)
         except OSError as error:
             tally.fail(error)
             stop.wait(1.0)
