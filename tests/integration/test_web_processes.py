@@ -81,7 +81,7 @@ def test_workers_end_with_their_master_so_that_the_next_one_can_have_the_port(we
 def test_clients_that_leave_their_connections_open_hold_nobody_up(web: tuple[psutil.Process, str]) -> None:
     _, url = web
     eventually(lambda: answer(f"{url}/healthz"), 60)
-    with held(url, 40):  # gunicorn's own worker waits two seconds for each of them, one after the other
+    with held(url, 120):  # gunicorn's own worker waits two seconds for each of them, one after the other
         assert [answer(f"{url}/login.css") for _ in range(4)] == [200] * 4
 
 
