@@ -89,7 +89,7 @@ def test_clients_that_leave_their_connections_open_hold_nobody_up(web: tuple[psu
 def held(url: str, count: int) -> Iterator[None]:
     """So many clients have had their answer, were told that the connection is closed, and do not close theirs."""
     host, port = urllib.parse.urlsplit(url).netloc.split(":")
-    clients = [socket.create_connection((host, int(port)), timeout=30) for _ in range(count)]
+    clients = [socket.create_connection((host, int(port)), timeout=10) for _ in range(count)]
     try:
         for one in clients:
             one.sendall(f"GET /login.css HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
