@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from yoyo import get_backend, read_migrations
 
 from deploy.health import listening, tls_trouble
@@ -82,7 +82,9 @@ async def _create_topics(config: Settings) -> None:
         missing = set(topics.ALL) - set(await admin.list_topics())
         wanted = [_new_topic(name, config) for name in sorted(missing)]
         if wanted:
-            await admin.create_topics(wanted)
+            for name, code, *said in (await admin.create_topics(wanted)).topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):  # too few brokers so far, for one: it can be retried
+                    raise for_code(code)(f"topic {name}: {' '.join(map(str, said))}")
     finally:
         await admin.close()
 
