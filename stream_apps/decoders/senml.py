@@ -138,7 +138,9 @@ class SenML:
         for sensor, position in positions.items():
             if position is not None:
                 births += self._announcer.learn(site, sensor, {}, position)
-        return Decoded(readings, births, stamped=len(batch.stamped))
+        # A position alone is no reading, so it is none without a time either.
+        stamped = sum(key in batch.stamped for key, metrics in batch.metrics.items() if metrics)
+        return Decoded(readings, births, stamped=stamped)
 
     def _collect(self, topic: str, records: list[Record], rx: int, batch: _Batch) -> None:
         base_name, base_unit = "", ""

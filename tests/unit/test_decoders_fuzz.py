@@ -159,3 +159,7 @@ def test_arbitrary_homie_sessions_are_decoded_or_refused(messages: list[tuple[st
     registry = Registry(RULES)
     for where, payload in messages:
         outcome(registry, f"homie/d/{where}", payload)
+
+
+def test_a_place_alone_has_no_reading_whose_time_could_be_missing() -> None:
+    outcome(Registry(RULES), "senml/bern/s1", b'[{},{"n":"p","u":"lat","v":46.9},{"n":"p","u":"lon","v":7.4}]')
