@@ -172,9 +172,10 @@ class MqttSource:
             return
         refused = [str(reason) for reason in reasons if reason.is_failure]
         if refused:
-            log.error("%s refuses the bridge's subscriptions (%s): check what its user may read", self._at, refused[0])
-            return
-        self.connected = True
+            text = "%s refuses %d of the bridge's %d subscriptions (%s): check what its user may read"
+            log.error(text, self._at, len(refused), len(reasons), refused[0])
+        # A foreign broker may let us read some formats and not others.
+        self.connected = len(refused) < len(reasons)
 
     def _of_broker(self, raw: mqtt.MQTTMessage) -> bool:
         """Take one of Mosquitto's own counters; False if the message is none."""
