@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,7 +108,7 @@ def run(
 ) -> Report:  # fmt: skip
     """Strike one fault after the other while the plan is published; those for which there is no time are left out."""
     broken = alarms.make(plan.site, plan.start, plan.seconds)
-    with FaultProxy(config.host, config.mqtt_port) as proxy, Trouble(config, _bad(plan)) as trouble:
+    with _quiet_client(), FaultProxy(config.host, config.mqtt_port) as proxy, Trouble(config, _bad(plan)) as trouble:
         storm = Storm(stack, config, plan, Striker(stack, proxy), faults, say)
 
         def follow(moment: Moment) -> None:
@@ -121,6 +123,18 @@ def run(
     report = _report(stack, config, plan, storm.struck, result, told, broken)
     alarmed.retire()
     return report
+
+
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    """No line for every try of our own consumers to reach a broker that we have killed; recovery is what is told."""
+    client = logging.getLogger("aiokafka")
+    before = client.level
+    client.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
 
 
 def _report(
