@@ -19,6 +19,8 @@ console = Console(highlight=False)
 #: Nothing is planned to be busier than this: the other half is for bursts, catching up and one machine less.
 BUSY = 0.5
 KAFKA_DAYS = 3
+#: A day of readings is compacted 24 h after its end (`WEIR_COMPACT_AFTER`).
+RAW_DAYS = 2
 _DAY_S = 86_400
 
 
@@ -55,9 +57,16 @@ class Plan:
 
 
 def plan(
-    sensors: int, every_s: float, metrics: int = 3, days: int = 365, replicas: int = 1, forecast_s: int = 3600
+    sensors: int,
+    every_s: float,
+    metrics: int = 3,
+    days: int = 365,
+    replicas: int = 1,
+    forecast_s: int = 3600,
+    bucket_days: int | None = None,
 ) -> Plan:
-    """A fleet of `sensors` that each send `metrics` values every `every_s` seconds, kept for `days`.
+    """A fleet of `sensors` that each send `metrics` values every `every_s` seconds, kept for `days`, and their
+    5-minute buckets for `bucket_days` (None: as long).
 
     Raises `SetupError` for numbers that are none of a fleet.
     """
@@ -97,10 +106,8 @@ def plan(
             "rows into Postgres", f"{rate * metrics:,.0f}/s",
             f"{rate:,.0f}/s x {metrics}; one connection writes {costs.POSTGRES_ROWS.value:,.0f}/s",
         ),
-        Line(
-            "Postgres' disk", _bytes(rate * metrics * costs.POSTGRES_ROW.value * days * _DAY_S),
-            f"{rate * metrics:,.0f}/s x {costs.POSTGRES_ROW.value:.0f} bytes x {days} days, raw, nothing compacted",
-        ),
+        _cores("Postgres' cores", rate, costs.POSTGRES),
+        *_disk(rate * metrics, series, every_s, days, days if bucket_days is None else bucket_days),
     ]  # fmt: skip
     return Plan(rate, bridges, detectors, partitions, spark, replicas, tuple(lines))
 
@@ -117,12 +124,13 @@ def scale(
     sensors: Annotated[int, typer.Option(help="How many.")],
     every: Annotated[float, typer.Option(help="Seconds between two messages of a sensor.")] = 60.0,
     metrics: Annotated[int, typer.Option(help="Values in a message.")] = 3,
-    days: Annotated[int, typer.Option(help="How long readings are kept.")] = 365,
+    days: Annotated[int, typer.Option(help="How long readings and hourly buckets are kept.")] = 365,
+    days_5m: Annotated[int, typer.Option("--days-5m", help="How long 5-minute buckets are kept; 0: as long.")] = 0,
     replicas: Annotated[int, typer.Option(help="Brokers that hold each record.")] = 3,
     forecast_every: Annotated[int, typer.Option(help="Seconds between two forecasts of a series; 0: none.")] = 3600,
 ) -> None:
     """What a fleet needs: partitions, workers, cores, disk, each with its sum, from measured costs."""
-    found = plan(sensors, every, metrics, days, replicas, forecast_every)
+    found = plan(sensors, every, metrics, days, replicas, forecast_every, days_5m or None)
     table = Table("what", "need", "how it comes about")
     for line in found.lines:
         table.add_row(line.what, f"[bold]{line.need}[/bold]", line.sum)
@@ -153,6 +161,28 @@ def _forecasts(series: int, every_s: int) -> Line:
         return Line("cores for forecasts", "0", "no forecasts")
     need = series * costs.FORECAST.value / every_s
     return Line("cores for forecasts", f"{need:.1f}", f"{series:,} series x {costs.FORECAST.value:g} s / {every_s} s")
+
+
+def _disk(values: float, series: int, every_s: float, days: int, bucket_days: int) -> list[Line]:
+    """`values` a second; buckets of `series` series, of which none is empty or made without a reading."""
+    raw, rest = min(days, RAW_DAYS), max(0, days - RAW_DAYS)
+    fives, hours = (min(count, _DAY_S / every_s) for count in (288, 24))
+    buckets = series * (fives * bucket_days + hours * days)
+    return [
+        Line(
+            "Postgres' disk, readings", _bytes(values * _DAY_S * raw * costs.POSTGRES_ROW.value),
+            f"{values:,.0f}/s x {costs.POSTGRES_ROW.value:g} bytes x {raw} days, until they are compacted",
+        ),
+        Line(
+            "Postgres' disk, compacted", _bytes(values * _DAY_S * rest * costs.COMPACTED.value),
+            f"{values:,.0f}/s x {costs.COMPACTED.value:g} bytes x {rest} days",
+        ),
+        Line(
+            "Postgres' disk, buckets", _bytes(buckets * costs.BUCKET_ROW.value),
+            f"{series:,} series x ({fives:.0f} x {bucket_days} days + {hours:.0f} x {days} days) "
+            f"x {costs.BUCKET_ROW.value:g} bytes",
+        ),
+    ]  # fmt: skip
 
 
 def _us(seconds: float) -> str:

@@ -17,6 +17,8 @@ Row = tuple[Any, ...]
 POOL = 8
 WAIT_S = 5.0
 STATEMENT_MS = 8_000
+#: No connection is used for longer, so that reading goes back to a replica that was away.
+LIFETIME_S = 300.0
 
 
 class StoreDown(WeirError):
@@ -28,7 +30,7 @@ class Store:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._free: list[Connection] = []
+        self._free: list[tuple[Connection, float]] = []
         self._slots = threading.BoundedSemaphore(POOL)
         self._lock = threading.Lock()
 
@@ -40,11 +42,11 @@ class Store:
             pooled = self._take()
             if pooled is not None:
                 try:
-                    return self._run(pooled, sql, parameters)
+                    return self._run(*pooled, sql, parameters)
                 except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
                     if isinstance(error, psycopg2.errors.QueryCanceled):
                         raise StoreDown("the database took too long") from error
-            return self._run(self._connect(), sql, parameters)
+            return self._run(self._connect(), time.monotonic(), sql, parameters)
         except psycopg2.errors.QueryCanceled as error:
             raise StoreDown("the database took too long") from error
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -52,9 +54,15 @@ class Store:
         finally:
             self._slots.release()
 
-    def _take(self) -> Connection | None:
+    def _take(self) -> tuple[Connection, float] | None:
+        """A connection and when it was made; those that are too old are closed."""
         with self._lock:
-            return self._free.pop() if self._free else None
+            while self._free:
+                held, made = self._free.pop()
+                if time.monotonic() - made < LIFETIME_S:
+                    return held, made
+                held.close()
+            return None
 
     def _connect(self) -> Connection:
         made = psycopg2.connect(
@@ -66,7 +74,7 @@ class Store:
         made.set_session(readonly=True, autocommit=True)
         return made
 
-    def _run(self, held: Connection, sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
+    def _run(self, held: Connection, made: float, sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
         try:
             with held.cursor() as cursor:
                 cursor.execute(sql, parameters)
@@ -75,7 +83,7 @@ class Store:
             held.close()
             raise
         with self._lock:
-            self._free.append(held)
+            self._free.append((held, made))
         return found
 
 

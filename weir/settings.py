@@ -196,7 +196,8 @@ class Settings(BaseSettings):
     def dsn(self, role: str = "writer", *, replica: bool = False) -> str:
         """A libpq connection string for the `writer`, `reader` or `migrator` role. Holds a secret: never print it.
 
-        `replica`: the read-only copy, if there is one. Raises `SetupError` when the password is not in `secrets`.
+        `replica`: the read-only copy, if there is one, and the primary while that does not answer (libpq tries hosts
+        in their order). Raises `SetupError` when the password is not in `secrets`.
         """
         user, password, name = {
             "writer": (self.postgres_user, self.postgres_password, "WEIR_POSTGRES_PASSWORD"),
@@ -205,11 +206,12 @@ class Settings(BaseSettings):
         }[role]
         setup.require_secret(self.secrets, name, password)
         host, port = self.postgres
+        where = f"host={host} port={port}"
         if replica and self.postgres_read_host:
-            host, port = self.postgres_read_host, self.postgres_read_port or port
+            where = f"host={self.postgres_read_host},{host} port={self.postgres_read_port or port},{port}"
         mode = f" sslmode={self.postgres_sslmode}" if self.postgres_sslmode else ""
         trusted = f" sslrootcert={setup.readable(self.postgres_ca)}" if self.postgres_ca else ""
-        return f"host={host} port={port} dbname={self.postgres_db} user={user} password={password}{mode}{trusted}"
+        return f"{where} dbname={self.postgres_db} user={user} password={password}{mode}{trusted}"
 
     @property
     def redis_url(self) -> str:

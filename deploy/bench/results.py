@@ -100,7 +100,7 @@ def page(run: Run, note: str = "") -> str:
 Written by `weir bench results` (`make bench`), {run["at"]} UTC, {run["machine"]}; {run["versions"]}. Load generator and observer are on the same machine and included. How it is measured: [load.md](load.md). All figures: [results/results.json](results/results.json).{note}
 
 ## Throughput
-Highest rate held for {run["seconds"]:g} s, with `latest` p99 under 2 s: **{run["highest"] or "none"}** readings a second of 3 metrics.
+Highest rate held for {run["seconds"]:g} s, with `latest` p99 under 2 s: **{format(run["highest"], ",g") if run["highest"] else "none"}** readings a second of 3 metrics.
 
 | readings a second | achieved | lost | {" | ".join(shown)} | all, cores | CPU s per million points | bytes a point |
 |---|---|---|{"---|" * (len(shown) + 3)}
@@ -116,7 +116,7 @@ From when a reading is due to: a Kafka consumer has it, its flag is on `anomalie
 ![latency by stage](results/latency.png)
 
 ## Three times too much
-{over["rate"]:g} readings a second for {run["seconds"]:g} s: {over["published"]:,} published at {over["achieved_rate"]:,.0f} a second, {over["stored"]:,} stored, **{over["lost"]} lost**; the last one was in Postgres {over["settled_s"]:g} s after the last acknowledgement.
+{over["rate"]:,g} readings a second for {run["seconds"]:g} s: {over["published"]:,} published at {over["achieved_rate"]:,.0f} a second, {over["stored"]:,} stored, **{over["lost"]} lost**; the last one was in Postgres {over["settled_s"]:g} s after the last acknowledgement.
 
 ## Faults
 {storm["rate"]:g} readings a second, `weir chaos --seed 1`: {storm["published"]:,} published, {storm["stored"]:,} stored, **{storm["lost"]} lost**, {storm["wrong_aggregates"]} wrong aggregates, {storm["missed_alerts"]} alerts missed, {storm["duplicate_alerts"]} opened twice. Broken promises: {"; ".join(storm["broken"]) or "none"}.

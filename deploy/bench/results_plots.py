@@ -20,7 +20,13 @@ _COLOURS = (
     "#868e96",
     "#ae3ec9",
     "#495057",
+    "#82c91e",
+    "#66d9e8",
+    "#212529",
+    "#ffc9c9",
 )
+#: Of a core: what takes less cannot be seen.
+LEAST = 0.005
 _STAGES = ("kafka", "flag", "latest", "stored")
 
 
@@ -34,9 +40,10 @@ def cores(shares: dict[str, dict[str, float]]) -> go.Figure:
     drawn = _figure("Cores used", barmode="stack", xaxis={"title": "readings a second", "type": "category"},
                     yaxis={"title": "cores"})  # fmt: skip
     names = sorted(
-        {name for one in shares.values() for name in one}, key=lambda n: -max(o.get(n, 0) for o in shares.values())
+        {name for one in shares.values() for name, share in one.items() if share >= LEAST},
+        key=lambda n: -max(o.get(n, 0) for o in shares.values()),
     )
-    for name, colour in zip(names, _COLOURS * 2, strict=False):
+    for name, colour in zip(names, _COLOURS, strict=False):
         drawn.add_bar(x=list(shares), y=[one.get(name, 0) for one in shares.values()], name=name, marker_color=colour)
     return drawn
 
@@ -45,7 +52,7 @@ def latency(loads: dict[str, Any]) -> go.Figure:
     """p50 to p99 by stage and rate, on a logarithmic axis."""
     drawn = _figure("Latency by stage: p50, p95, p99", barmode="group",
                     xaxis={"title": "readings a second", "type": "category"},
-                    yaxis={"title": "ms", "type": "log"})  # fmt: skip
+                    yaxis={"title": "ms", "type": "log", "dtick": 1})  # fmt: skip
     for stage, colour in zip(_STAGES, _COLOURS, strict=False):
         known = {rate: one["latency_ms"][stage] for rate, one in loads.items() if one["latency_ms"].get(stage)}
         for share, opacity in (("p50", 1.0), ("p95", 0.6), ("p99", 0.3)):

@@ -1,4 +1,4 @@
-"""Kafka behind SASL and TLS, Postgres behind TLS: real servers, every kind of client, and what is said when refused."""
+"""Kafka behind SASL and TLS, Postgres and Redis behind TLS: real servers, every client, what is said when refused."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
 import pytest
+import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from deploy import migrations
+from stream_apps.snapshot import Snapshots
 from tests.certificates import Authority
 from tests.conftest import free_ports
 from tests.integration import pg
 from tests.integration.brokers import Broker, cluster_id, run_tool, until
+from tests.integration.valkey import Server
+from web.access.sessions import Sessions
 from weir import connections, topics
 from weir.errors import SetupError
 from weir.settings import Settings
@@ -208,15 +213,48 @@ def test_postgres_is_reached_over_tls_only_when_its_certificate_is_ours(tmp_path
             psycopg2.connect(plain.dsn("writer"))
 
 
-def serve_tls(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    """Answer each SSLRequest with S, and pass on what comes encrypted."""
+def test_redis_is_reached_over_tls_only_when_its_certificate_is_ours(tmp_path: Path) -> None:
+    """The wheel's Valkey is built without TLS as well; its clients are those of the workers and of the dashboard."""
+    authority = Authority(tmp_path / "ours")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("redis"))
+    server = Server(tmp_path)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=serve_tls, args=(listener, context, server.port, False), daemon=True).start()
+            config = Settings(redis_tls=True, redis_ca=authority.file, redis_port=listener.getsockname()[1])
+            assert asyncio.run(snapshot(config)) == (7, b"state")
+            assert Sessions(config.redis_url).take_link("no such link") is None
+            strange = config.model_copy(update={"redis_ca": Authority(tmp_path / "strange").file})
+            with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
+                redis.Redis.from_url(strange.redis_url).ping()
+            plain = config.model_copy(update={"redis_port": server.port})
+            with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+                redis.Redis.from_url(plain.redis_url, socket_timeout=1).ping()
+    finally:
+        server.stop()
+
+
+async def snapshot(config: Settings) -> tuple[int, bytes] | None:
+    """As the detector saves its state and finds it again."""
+    snapshots = Snapshots(config.redis_url)
+    try:
+        assert await snapshots.save(0, 7, b"state")
+        return await snapshots.load(0)
+    finally:
+        await snapshots.close()
+
+
+def serve_tls(listener: socket.socket, context: ssl.SSLContext, port: int, asked: bool = True) -> None:
+    """Pass on what comes encrypted; `asked`: after Postgres' SSLRequest, answered with S."""
     while True:
         try:
             client, _ = listener.accept()
         except OSError:
             return
-        client.recv(8, socket.MSG_WAITALL)
-        client.sendall(b"S")
+        if asked:
+            client.recv(8, socket.MSG_WAITALL)
+            client.sendall(b"S")
         try:
             secured = context.wrap_socket(client, server_side=True)
         except (ssl.SSLError, OSError):
@@ -227,12 +265,13 @@ def serve_tls(listener: socket.socket, context: ssl.SSLContext, port: int) -> No
 
 
 def carry(source: socket.socket, sink: socket.socket) -> None:
-    try:
+    """Until `source` ends; then the other direction ends as well."""
+    with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-        sink.close()
-    except OSError:
-        sink.close()
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
+    sink.close()
 
 
 def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -30,16 +30,19 @@ def test_arrays_from_several_generators_and_hostile_devices_are_accounted_for_as
     assert found["stored"] > 800 + 20 * 100
 
 
-@pytest.mark.slow  # fails: an alert missed, a recovery too slow, beside other stacks: to be understood
-def test_every_promise_is_kept_when_the_bridge_is_killed_and_devices_are_cut_off(weir: Any) -> None:
-    code, output = weir("chaos", "--rate", "100", "--seconds", "60", "--kill", "bridge", "--json")
+def test_every_promise_is_kept_when_the_bridge_is_killed(weir: Any) -> None:
+    code, output = weir("chaos", "--rate", "100", "--seconds", "30", "--kill", "bridge", "--json")
     found = json.loads(output.splitlines()[-1])
     assert found["broken"] == []
     assert code == 0
     assert [one["what"] for one in found["faults"]] == ["kill bridge"]
-    code, output = weir("chaos", "--rate", "100", "--seconds", "60", "--only", "cut,stall", "--json")
+
+
+def test_every_promise_is_kept_when_devices_are_cut_off(weir: Any) -> None:
+    code, output = weir("chaos", "--rate", "100", "--seconds", "45", "--only", "cut,stall", "--json")
     found = json.loads(output.splitlines()[-1])
     assert found["broken"] == []
+    assert code == 0
     assert {one["what"] for one in found["faults"]} <= {"cut devices", "stall devices"} and found["faults"]
 
 

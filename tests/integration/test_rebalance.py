@@ -25,8 +25,6 @@ from weir import keys
 from weir.live import Latest
 from weir.settings import Settings
 
-# Five workers beside the servers: more than two cores carry within CI's patience.
-pytestmark = pytest.mark.slow
 SENSORS = [(f"site-{i}", f"s-{i}") for i in range(12)]
 ROUNDS = 300
 

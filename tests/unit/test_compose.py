@@ -85,6 +85,17 @@ def test_everything_runs_as_nobody_in_particular_read_only_limited_and_watched(s
         assert one["restart"] == "unless-stopped", name
 
 
+def test_redis_refuses_more_before_its_container_is_killed_for_it(services: dict[str, Any], tmp_path: Path) -> None:
+    own = dict(line.partition(" ")[::2] for line in conf.valkey(Settings(), tmp_path).splitlines())
+    limit = services["redis"]["deploy"]["resources"]["limits"]["memory"]
+    assert gigabytes(limit) >= 2 * gigabytes(own["maxmemory"])
+
+
+def gigabytes(text: str) -> float:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", text).groups()  # type: ignore[union-attr]
+    return int(number) / {"m": 1024, "g": 1}[unit]
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_image_is_pinned_by_a_version(file: Path) -> None:
     for name, one in load(file.name)["services"].items():

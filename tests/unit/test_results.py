@@ -24,7 +24,7 @@ RUN = {
 
 def test_the_page_says_what_was_held_lost_and_broken() -> None:
     page = results.page(RUN)
-    assert "**100.0** readings a second" in page
+    assert "**100** readings a second" in page
     assert "200 (not held)" in page
     assert "Broken promises: it is lost" in page
     assert "| stop spark | 30 | not within 120 |" in page

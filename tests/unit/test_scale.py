@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from deploy import costs
 from deploy.cli import cli
 from deploy.scale import plan
+from stream_apps.iqr import Detector
 from weir.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,10 @@ def test_a_cost_stands_where_it_says_it_was_measured(cost: costs.Cost) -> None:
         assert figure in source, f"{cost.what}: measured anew? Then mend deploy/costs.py"
 
 
+def test_a_series_takes_what_scale_counts_for_it() -> None:
+    assert Detector().bytes_per_series == costs.DETECTOR_STATE.value
+
+
 def needs(sensors: int, every: float, **more: int) -> dict[str, str]:
     return {line.what: line.need for line in plan(sensors, every, **more).lines}
 
@@ -38,8 +43,8 @@ def test_a_million_sensors_a_minute() -> None:
     found = plan(1_000_000, 60, replicas=3)
     assert found.rate == pytest.approx(16_666.7, abs=0.1)
     assert found.bridges == 4  # 16,667 / (10,537 / 2) = 3.2
-    assert found.detectors == 2  # 16,667 x 54 us / 0.5 = 1.8
-    assert found.spark_cores == 4  # 16,667 x 95 us / 0.5 = 3.2
+    assert found.detectors == 2  # 16,667 x 43 us / 0.5 = 1.4
+    assert found.spark_cores == 3  # 16,667 x 73 us / 0.5 = 2.4
     assert found.partitions == 8
     assert found.settings == [
         "WEIR_PARTITIONS=8",
@@ -49,10 +54,17 @@ def test_a_million_sensors_a_minute() -> None:
     ]
 
 
-def test_twice_as_often_is_twice_the_disk() -> None:
+def test_twice_as_often_is_twice_the_readings_and_as_many_buckets() -> None:
     once, twice = needs(1000, 60), needs(1000, 30)
-    assert once["Postgres' disk"] == "146.6 GB"
-    assert twice["Postgres' disk"] == "293.3 GB"
+    assert once["Postgres' disk, readings"] == "788.8 MB"
+    assert twice["Postgres' disk, readings"] == "1.6 GB"
+    assert once["Postgres' disk, buckets"] == twice["Postgres' disk, buckets"]
+
+
+def test_buckets_are_not_more_than_readings_nor_kept_longer_than_said() -> None:
+    daily = needs(1000, 86_400)
+    assert daily["Postgres' disk, buckets"] == "372.3 MB"  # 3,000 series x (1 + 1) x 365 days x 170 bytes
+    assert needs(1000, 60, bucket_days=0)["Postgres' disk, buckets"] == "4.5 GB"  # hours alone
 
 
 @pytest.mark.parametrize("wrong", [{"sensors": 0}, {"every_s": 0.0}, {"metrics": -1}])

@@ -96,9 +96,9 @@ def test_a_folder_of_secrets_that_is_not_there_is_said_so(home: Path, monkeypatc
         settings()
 
 
-def test_the_dashboard_reads_from_the_replica_and_nobody_else_does() -> None:
+def test_the_dashboard_reads_from_the_replica_or_else_the_primary_and_nobody_else_does() -> None:
     config = Settings(postgres_read_host="replica", postgres_read_port=5433, postgres_host="main")
-    assert config.dsn("reader", replica=True).startswith("host=replica port=5433 ")
+    assert config.dsn("reader", replica=True).startswith("host=replica,main port=5433,5432 ")
     assert config.dsn("reader").startswith("host=main port=5432 ")
     assert Settings().dsn("reader", replica=True) == Settings().dsn("reader")
 
