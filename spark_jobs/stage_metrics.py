@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, Histogram, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from weir.errors import SetupError
 from weir.readings import Reading
 from weir.settings import Settings, settings
 
@@ -45,14 +46,20 @@ def _histogram() -> Histogram:
 
 
 def serve(config: Settings) -> None:
-    """In the driver, before any query starts: /metrics on loopback, in a thread."""
+    """In the driver, before any query starts: /metrics on loopback, in a thread. Raises `SetupError`: no port."""
     shutil.rmtree(_folder(config), ignore_errors=True)
     _folder(config).mkdir(parents=True)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(_folder(config)))
     age = Gauge("weir_spark_heartbeat_age_seconds", "Since all queries last ran or were idle", registry=registry)
     age.set_function(lambda: _age(config.home / "spark" / "heartbeat"))
-    start_http_server(config.spark_port, config.host, registry)
+    try:
+        start_http_server(config.spark_port, config.host, registry)
+    except OSError as error:
+        where = f"{config.host}:{config.spark_port}"
+        raise SetupError(
+            f"/metrics of Spark cannot be served at {where} ({error.strerror}): set WEIR_SPARK_PORT"
+        ) from error
 
 
 def _folder(config: Settings) -> Path:

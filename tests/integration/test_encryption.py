@@ -158,7 +158,6 @@ def test_a_faust_worker_reads_and_writes_with_the_settings(secured: Settings, tm
             worker.kill()
 
 
-@pytest.mark.slow
 def test_spark_reads_with_the_settings(secured: Settings, tmp_path: Path) -> None:
     from spark_jobs import session
 

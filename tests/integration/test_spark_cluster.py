@@ -21,14 +21,13 @@ from edge.publisher import Publisher
 from tests.conftest import eventually, free_ports, silent
 from weir.settings import Settings
 
-pytestmark = pytest.mark.slow
 READINGS = 500
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="weir-cluster-"))
-    one = Stack(home, free_ports(14, 28_260))
+    one = Stack(home, free_ports(16, 28_260))
     try:
         one.up(silent, (*SERVERS, "bridge"))
         yield one
@@ -49,7 +48,7 @@ def spark_class(home: Path, log: str, *arguments: str) -> subprocess.Popen[bytes
 
 def test_readings_are_stored_by_executors_on_two_workers(stack: Stack) -> None:
     config = Settings(_env_file=stack.home / "env", home=stack.home)
-    base = config.alerts_port + 1
+    base = config.spark_port + 1
     url = f"spark://127.0.0.1:{base}"
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -79,7 +78,8 @@ def test_readings_are_stored_by_executors_on_two_workers(stack: Stack) -> None:
         for seq in range(READINGS):
             publisher.data("bern", f"s-{seq % 8}", {"ts": start + seq * 1000, "seq": seq // 8, "metrics": {"t": 1.0}})
         publisher.close()
-        eventually(lambda: stored(config) == READINGS, 180)
+        eventually(lambda: processes[-1].poll() is not None or stored(config) == READINGS, 180)
+        assert processes[-1].poll() is None, (stack.home / "log" / "driver.log").read_text()[-2000:]
         used = {folder.name for folder in stack.home.glob("work-*") if list(folder.glob("app-*/*"))}
         assert used == {"work-0", "work-1"}
     finally:

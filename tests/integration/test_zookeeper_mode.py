@@ -19,8 +19,6 @@ from weir.ledger import totals
 from weir.settings import Settings, settings
 from weir.versions import KAFKA_WITH_ZOOKEEPER, ZOOKEEPER
 
-# The jars of Kafka 3.9 are fetched only here and on demand.
-pytestmark = pytest.mark.slow
 READINGS = 200
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from spark_jobs import stage_metrics
+from weir.errors import SetupError
 from weir.settings import Settings
 
 _WORKER = """
 import time
+import pytest
+
 from spark_jobs import stage_metrics
 from weir.readings import Reading
 now = int(time.time() * 1000)
@@ -38,3 +44,12 @@ def test_the_driver_serves_what_its_workers_have_measured_and_nothing_of_an_earl
     assert "weir_published_to_stored_seconds_count 6.0" in text
     assert 'weir_published_to_stored_seconds_bucket{le="0.5"} 2.0' in text
     assert "weir_spark_heartbeat_age_seconds +Inf" in text
+
+
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            SetupError, match=rf"^[^\n]+127\.0\.0\.1:{port} \(Address already in use\): set WEIR_SPARK_PORT$"
+        ):
+            stage_metrics.serve(Settings(home=tmp_path, spark_port=port))
