@@ -26,6 +26,10 @@ RECORDED = Path(__file__).parent / "data" / "bern_2018.csv.gz"
 RECORDED_CADENCE_S = 60.0
 HISTORY_MS = 24 * 3600 * 1000
 HISTORY_STEP_MS = 5 * 60 * 1000
+#: The end of the history comes at the live pace, so many readings of it at most: where readings come at another pace
+#: the detector begins anew, and half the fleet would be flagged in its first minutes.
+RECENT_MS = 15 * 60 * 1000
+RECENT_MOST = 500
 #: The shortest pause of the publishing loop: waking up more often costs more than the publishing.
 TICK_S = 0.05
 _UNITS = {"temperature": "Cel", "humidity": "%RH", "battery": "%EL", "wind": "m/s"}
@@ -40,15 +44,24 @@ def births(publisher: Publisher, sensors: list[Sensor]) -> None:
         publisher.birth(sensor.profile.site, sensor.name, place)
 
 
-def back_fill_simulated(publisher: Publisher, sensors: list[Sensor], seed: int, stop: threading.Event) -> bool:
+def history(now: int, pace_ms: int) -> list[int]:
+    """Times (ms) of a day until `now`: every five minutes, then at the live pace (pure)."""
+    recent = now - min(RECENT_MS, RECENT_MOST * pace_ms)
+    if pace_ms >= HISTORY_STEP_MS:
+        return list(range(now - HISTORY_MS, now, HISTORY_STEP_MS))
+    return [*range(now - HISTORY_MS, recent, HISTORY_STEP_MS), *range(recent, now, pace_ms)]
+
+
+def back_fill_simulated(
+    publisher: Publisher, sensors: list[Sensor], rate: float, seed: int, stop: threading.Event
+) -> bool:
     """A day of history, so that fences and forecasts have something to stand on."""
-    now = int(time.time() * 1000)
+    times = history(int(time.time() * 1000), max(1, int(1000 * len(sensors) / rate)))
     rng = np.random.default_rng(seed)
     for sensor in sensors:
-        times = range(now - HISTORY_MS, now, HISTORY_STEP_MS)
-        history = [{"ts": at, "metrics": measure(sensor, at, rng), "hist": True} for at in times]
-        for start in range(0, len(history), recorded.MAX_BATCH):
-            publisher.data(sensor.profile.site, sensor.name, history[start : start + recorded.MAX_BATCH])
+        past = [{"ts": at, "metrics": measure(sensor, at, rng), "hist": True} for at in times]
+        for start in range(0, len(past), recorded.MAX_BATCH):
+            publisher.data(sensor.profile.site, sensor.name, past[start : start + recorded.MAX_BATCH])
     return publisher.flush(stop)
 
 
@@ -140,7 +153,7 @@ def run(config: Settings) -> None:
     marker = config.home / "fleet" / "back-filled"
     if not marker.exists():
         log.info("back-filling %d recorded readings and a day of the simulated fleet", len(rows))
-        done = back_fill_simulated(simulated, fleet, config.fleet_seed, stop)
+        done = back_fill_simulated(simulated, fleet, config.fleet_rate, config.fleet_seed, stop)
         if done and replay.back_fill(network, RECORDED_SITE, rows, stop):
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.write_text(f"{now}\n")

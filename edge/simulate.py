@@ -64,11 +64,17 @@ def measure(sensor: Sensor, at: int, rng: np.random.Generator) -> dict[str, floa
     metrics = {
         "temperature": round(temperature, 2),
         "humidity": round(min(100.0, max(5.0, humidity)), 1),
-        "battery": round(100 - 80 * (at % _MONTH_MS) / _MONTH_MS, 1),
+        "battery": round(100 - 80 * _drained(sensor, at), 1),
     }
     if profile.wind is not None:
         metrics["wind"] = round(abs(profile.wind * (1 + 0.3 * cycle) + rng.normal(0, 0.8)), 1)
     return metrics
+
+
+def _drained(sensor: Sensor, at: int) -> float:
+    """The share of its month that a battery has behind it; each was charged at another time."""
+    charged = int(sensor.offset * _DAY_MS)
+    return ((at - charged) % _MONTH_MS) / _MONTH_MS
 
 
 @dataclass

@@ -19,7 +19,9 @@ def _unlikely_run(counts: np.ndarray, numbers: np.ndarray, chance: float, least:
     """
     once = (counts[at.REPEATS] + 1) / (counts[at.RUNS_OF] + 2)
     again = (counts[at.REREPEATS] + 4 * once) / (counts[at.REPEATS] + 4)
-    return max(least, math.log(chance) / math.log(max(once, again)), numbers[at.LONGEST])
+    # A state of before 2026-11-25 may hold more repetitions than readings.
+    share = min(max(once, again), 1.0 - 1e-9)
+    return max(least, math.log(chance) / math.log(share), numbers[at.LONGEST])
 
 
 @numba.njit

@@ -177,7 +177,7 @@ def _begin_anew(
             marks[f, at.RECORD], marks[f, at.REACHED] = 0.0, 0.0
             marks[f, at.LOWEST], marks[f, at.HIGHEST] = np.inf, -np.inf
     counts[at.FRESH] = 0
-    counts[at.RUNS_OF], counts[at.REPEATS], counts[at.REREPEATS] = 0, 0, 0
+    counts[at.RUN], counts[at.RUNS_OF], counts[at.REPEATS], counts[at.REREPEATS] = 0, 0, 0, 0
     numbers[at.LONGEST] = 0.0
 
 

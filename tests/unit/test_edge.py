@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import recorded
-from edge.fleet import RECORDED
+from edge.fleet import RECORDED, history
 from edge.profiles import PROFILES, by_name
 from edge.recorded import Row
 from edge.replay import read
@@ -87,3 +87,13 @@ def test_the_recorded_network_of_bern_is_read_whole() -> None:
 def test_a_broken_line_is_named() -> None:
     with pytest.raises(SetupError, match="line 2"):
         recorded.parse(["sensor_id,ts,temperature\n", "a,yesterday,1\n"])
+
+
+@pytest.mark.parametrize(("pace_ms", "most"), [(2000, 450), (2, 500), (60_000, 15), (3_600_000, 0)])
+def test_the_history_of_a_fleet_ends_at_the_live_pace_and_is_bounded(pace_ms: int, most: int) -> None:
+    now = 1_790_000_000_000
+    times = history(now, pace_ms)
+    assert times == sorted(set(times))
+    assert times[0] == now - 24 * 3_600_000
+    assert times[-1] < now
+    assert sum(later - earlier == pace_ms for earlier, later in pairwise(times)) == max(0, most - 1)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_apps.iqr import Detector
 from tests.unit.test_iqr import MINUTE, START, frame, noise, of
@@ -59,6 +61,36 @@ def test_readings_at_another_pace_make_no_storm() -> None:
     detector = Detector()
     detector.judge(slow, 0)
     assert len(detector.judge(dense, 0)) <= 8
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1_000, 10_000, 300_000]), st.integers(1, 15), st.integers(1, 4)), max_size=40)
+)
+def test_readings_are_judged_however_their_pace_changes_and_whatever_repeats(
+    spells: list[tuple[int, int, int]],
+) -> None:
+    """A spell: its pace in ms, how many readings, and how often each value comes in a row. A run of equal values that
+    outlived a change of pace once divided by zero, and so did every restart on the same reading."""
+    at, values = START, []
+    for pace, count, repeats in spells:
+        for i in range(count):
+            at += pace
+            values.append(Reading("bern", "s1", at, 0, {"t": float(i // repeats)}))
+    flags = Detector().judge(values, 0)
+    assert all(math.isfinite(flag.score) for flag in flags)
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_a_run_of_equal_values_that_lasts_over_a_change_of_pace_is_judged(length: int) -> None:
+    past = [START + i * 300_000 for i in range(100)]
+    times = past + [past[-1] + (i + 1) * 2_000 for i in range(30)]
+    values = noise(130)
+    for i in range(109 - length, 110):
+        values[i] = values[109]
+    detector = Detector()
+    for at, value in zip(times, values, strict=True):
+        detector.judge([Reading("bern", "s1", at, 0, {"t": value})], 0)
+    assert detector.names()
 
 
 def test_a_metric_that_vanishes_and_comes_back_is_judged_by_what_it_was() -> None:
