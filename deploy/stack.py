@@ -58,7 +58,7 @@ class Stack:
             servers.insert(0, broker.ZOOKEEPER)
         for name in servers:
             self.supervisor.start(name)
-        probes = health.probes(config, self._admin_dsn(config))
+        probes = health.probes(config, self.admin_dsn(config))
         for name in servers:
             with step(f"{name} is up"):
                 self._wait(name, probes[name], before[name].restarts)
@@ -152,7 +152,8 @@ class Stack:
             Program("fleet", (python, "-m", "edge.fleet"), 30),
         ]
 
-    def _admin_dsn(self, config: Settings) -> str:
+    def admin_dsn(self, config: Settings) -> str:
+        """Of Postgres' superuser. Holds a secret: never print it."""
         password = environment.admin_password(self.home)
         return f"host={config.host} port={config.postgres_port} user=postgres dbname=postgres password={password}"
 

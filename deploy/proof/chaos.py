@@ -109,7 +109,7 @@ def run(
     """Strike one fault after the other while the plan is published; those for which there is no time are left out."""
     broken = alarms.make(plan.site, plan.start, plan.seconds)
     with _quiet_client(), FaultProxy(config.host, config.mqtt_port) as proxy, Trouble(config, _bad(plan)) as trouble:
-        storm = Storm(stack, config, plan, Striker(stack, proxy), faults, say)
+        storm = Storm(stack, config, plan, Striker(stack, config, proxy), faults, say)
 
         def follow(moment: Moment) -> None:
             storm.follow(moment.observer)

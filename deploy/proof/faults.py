@@ -7,14 +7,18 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 import psutil
+import psycopg2
+import redis
 
 from deploy.proof.proxy import FaultProxy
 from deploy.stack import SERVERS, WORKERS, Stack
 from weir.errors import SetupError
+from weir.settings import Settings
 
 COMPONENTS = (*SERVERS, *WORKERS)
 #: People say Redis; ours is Valkey.
@@ -22,6 +26,8 @@ ALIASES = {"redis": "valkey"}
 #: Those that write files of their own and end, or die, when they cannot. Postgres takes EFBIG, which is all that a
 #: limit on a process can give, for something else than a full disk: see docs/load.md.
 FILLABLE = ("mosquitto", "kafka", "valkey", "spark")
+#: Those that end all connections of their clients when they are asked to.
+CUTTABLE = ("postgres", "valkey")
 KINDS = ("kill", "stop", "slow", "fill", "cut", "stall")
 #: How long a component is stopped or slow, and connections are cut, in seconds.
 HOLD_S = 5.0
@@ -32,7 +38,8 @@ _PAIRS = 4
 
 @dataclass(frozen=True)
 class Fault:
-    """`kind` (one of `KINDS`) done to `names` at once; `cut` and `stall` are done to the devices' connections."""
+    """`kind` (one of `KINDS`) done to `names` at once. `cut` and `stall` are done to connections: the devices' or those
+    of a server's clients."""
 
     kind: str
     names: tuple[str, ...]
@@ -60,7 +67,8 @@ def catalogue(names: Iterable[str], seed: int, kills_only: bool) -> list[Fault]:
     if not kills_only:
         found += [Fault(kind, (name,)) for kind in ("stop", "slow") for name in names]
         found += [Fault("fill", (name,)) for name in names if name in FILLABLE]
-        found += [Fault("cut", ("devices",)), Fault("stall", ("devices",))]
+        found += [Fault("cut", (name,)) for name in ("devices", *names) if name in ("devices", *CUTTABLE)]
+        found += [Fault("stall", ("devices",))]
     chance.shuffle(found)
     return found
 
@@ -68,17 +76,20 @@ def catalogue(names: Iterable[str], seed: int, kills_only: bool) -> list[Fault]:
 class Striker:
     """Does faults to a running stack, and undoes what does not undo itself."""
 
-    def __init__(self, stack: Stack, proxy: FaultProxy) -> None:
+    def __init__(self, stack: Stack, config: Settings, proxy: FaultProxy) -> None:
         self._stack = stack
+        self._config = config
         self._proxy = proxy
 
     def strike(self, fault: Fault) -> None:
         """Returns when the fault is over; a killed process is the supervisor's to start again."""
-        acts: dict[str, Callable[[], None]] = {"cut": self._proxy.cut, "stall": self._proxy.stall}
-        if fault.kind in acts:
-            acts[fault.kind]()
+        if fault.names == ("devices",):
+            (self._proxy.cut if fault.kind == "cut" else self._proxy.stall)()
             time.sleep(HOLD_S)
             self._proxy.mend()
+            return
+        if fault.kind == "cut":
+            self._cut_clients(fault.names)
             return
         pids = [self._pid(name) for name in fault.names]
         if fault.kind == "kill":
@@ -89,6 +100,19 @@ class Striker:
                 _fill(pid)
         else:
             _hold([process for pid in pids for process in _tree(pid)], slow=fault.kind == "slow")
+
+    def _cut_clients(self, names: tuple[str, ...]) -> None:
+        """End every connection to a server, which goes on: all at once, in the middle of whatever they do."""
+        if "postgres" in names:
+            with closing(psycopg2.connect(self._stack.admin_dsn(self._config))) as admin, admin.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                )
+        if "valkey" in names:
+            with redis.Redis.from_url(self._config.redis_url) as client:
+                for kind in ("normal", "pubsub"):
+                    client.execute_command("CLIENT", "KILL", "TYPE", kind)
 
     def _pid(self, name: str) -> int:
         """Of a running component; waits for one that is just being started."""

@@ -36,6 +36,7 @@ def test_every_component_is_killed_stopped_and_slowed_and_the_seed_gives_the_ord
         assert {one.names for one in found if one.kind == kind and len(one.names) == 1} == {(n,) for n in COMPONENTS}
     assert any(len(one.names) == 2 for one in found)
     assert {one.kind for one in found} == set(faults.KINDS)
+    assert {one.names for one in found if one.kind == "cut"} == {("devices",), ("postgres",), ("valkey",)}
     assert found == catalogue(COMPONENTS, 1, kills_only=False) != catalogue(COMPONENTS, 2, kills_only=False)
 
 
