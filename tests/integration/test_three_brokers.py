@@ -109,6 +109,14 @@ async def replicas(config: Settings) -> dict[str, set[int]]:
         await admin.close()
 
 
+def test_a_topic_that_kafka_refuses_is_named(
+    cluster: tuple[Settings, list[Broker]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "ALL", (*topics.ALL, "of-four"))
+    with pytest.raises(KafkaError, match="topic of-four: .*replication factor"):
+        migrations.create_topics(cluster[0].model_copy(update={"kafka_replicas": 4}))
+
+
 def test_every_topic_is_on_three_brokers_and_the_loss_of_one_loses_nothing(
     cluster: tuple[Settings, list[Broker]],
 ) -> None:
