@@ -25,6 +25,8 @@ FROM storage_partitions WHERE parent <> 'series' GROUP BY parent"""
 _CHUNKED = "SELECT coalesce(sum(n), 0)::bigint, min(first) FROM readings_chunks"
 #: The keeper empties it: what stays in it is what no partition could be made for.
 _IN_DEFAULT = "SELECT count(*) FROM readings_default"
+#: Of fewer points what empty pages take says nothing.
+FEW = 1000
 _WAITING = "SELECT (SELECT count(*) FROM dirty_buckets), (SELECT coalesce(sum(late), 0)::bigint FROM ledger)"
 
 
@@ -98,18 +100,26 @@ def storage(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         print(json.dumps(found.as_dict(), default=str))
         return
     console = Console(highlight=False)
-    table = Table("table", "points", "MB", "bytes a point", "partitions", "oldest", "in DEFAULT", "next to go")
+    console.print(table_of(found.tables))
     for one in found.tables:
-        each = one.bytes_per_point
-        table.add_row(
-            one.table,
-            f"{one.points:,}",
-            f"{one.bytes / 1e6:,.1f}",
-            f"{each:.1f}" if each else "",
-            str(one.partitions),
-            f"{one.oldest:%Y-%m-%d}" if one.oldest else "",
-            f"{one.in_default:,}",
-            f"{one.next_drop} on {one.drops_at:%Y-%m-%d}" if one.drops_at else "kept for ever",
-        )
-    console.print(table)
+        if one.in_default:
+            console.print(f"{one.in_default:,} rows of {one.table} are in its DEFAULT partition")
     console.print(f"{found.dirty_buckets:,} buckets wait to be computed anew; {found.late:,} readings came late so far")
+
+
+def table_of(tables: list[Kept]) -> Table:
+    """Fits 80 columns."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("table", no_wrap=True)
+    for name in ("points", "MB", "bytes each", "parts"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("oldest", "next goes"):
+        table.add_column(name, no_wrap=True)
+    for one in tables:
+        each = one.bytes_per_point if one.points >= FEW else None
+        table.add_row(
+            one.table, f"{one.points:,}", f"{one.bytes / 1e6:,.1f}", f"{each:.1f}" if each else "",
+            str(one.partitions), f"{one.oldest:%Y-%m-%d}" if one.oldest else "",
+            f"{one.drops_at:%Y-%m-%d}" if one.drops_at else "never",
+        )  # fmt: skip
+    return table

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import logging
 import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
-from deploy import conf
+from deploy import conf, storage
 from deploy.stack import WORKERS
+from deploy.storage import Kept
 from weir import logs
 from weir.settings import Settings
 
@@ -93,3 +97,21 @@ def test_a_json_log_line_is_one_object_whatever_is_logged() -> None:
 def test_a_text_log_line_is_as_it_always_was() -> None:
     record = logging.LogRecord("weir.x", logging.INFO, "f", 1, "hello", (), None)
     assert logs.formatter(Settings()).format(record).endswith(" INFO weir.x: hello")
+
+
+def test_what_is_kept_is_shown_whole_in_a_terminal_of_80_columns() -> None:
+    tables = [
+        Kept("readings_chunks", 99_999_999_999, 10**12, 1200, day(2020), 0, "p", day(2030)),
+        Kept("readings_1d", 3, 65_536, 1, None, 7, None, None),
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(storage.table_of(tables))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(
+        one in said for one in ("readings_chunks", "99,999,999,999", "1200", "2020-01-01", "2030-01-01", "never")
+    )
+    assert "21,845.3" not in said, "what few rows take on average says nothing"
+
+
+def day(year: int) -> datetime:
+    return datetime(year, 1, 1, tzinfo=UTC)
