@@ -109,7 +109,7 @@ def storage(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def table_of(tables: list[Kept]) -> Table:
     """Fits 80 columns."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("table", no_wrap=True)
     for name in ("points", "MB", "bytes each", "parts"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -118,7 +118,7 @@ def table_of(tables: list[Kept]) -> Table:
     for one in tables:
         each = one.bytes_per_point if one.points >= FEW else None
         table.add_row(
-            one.table, f"{one.points:,}", f"{one.bytes / 1e6:,.1f}", f"{each:.1f}" if each else "",
+            one.table, f"{one.points:,}", f"{one.bytes / 1e6:,.{0 if one.bytes >= 1e9 else 1}f}", f"{each:.1f}" if each else "",
             str(one.partitions), f"{one.oldest:%Y-%m-%d}" if one.oldest else "",
             f"{one.drops_at:%Y-%m-%d}" if one.drops_at else "never",
         )  # fmt: skip
