@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -67,12 +68,16 @@ def conf(config: Settings, folder: Path) -> dict[str, str]:
 
 
 def start(config: Settings, folder: Path) -> SparkSession:
-    """Start Spark. Raises `SetupError` when versions do not fit or, on Windows, Hadoop's helper is missing."""
+    """Start Spark.
+
+    Raises `SetupError` when versions do not fit, our user has no name, or, on Windows, Hadoop's helper is missing.
+    """
     logs.apply(config)
     windows.require_hadoop()
     versions.require_spark(config.jars)
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     (folder / "log4j2.properties").write_text(_LOG4J)
+    _require_name(folder / "log4j2.properties")
     # Only the environment reaches a gateway that Python itself starts.
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = config.host
@@ -81,6 +86,17 @@ def start(config: Settings, folder: Path) -> SparkSession:
     for name, value in conf(config, folder).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def _require_name(ours: Path) -> None:
+    """Hadoop, below Spark, dies of a null pointer where the owner of `ours` has no name, as in an image of another."""
+    with suppress(NotImplementedError):  # Windows
+        try:
+            ours.owner()
+        except KeyError:
+            uid = ours.stat().st_uid
+            how = f"a line in /etc/passwd, which an image gets by `docker build --build-arg WEIR_UID={uid}`"
+            raise SetupError(f"Spark needs a name for its user, and uid {uid} has none: {how}") from None
 
 
 def kafka(
