@@ -153,7 +153,7 @@ def bench_results(
         bool, typer.Option(help="For CI: a minute, nothing written; exit code 1 if a reading is lost.")
     ] = False,
 ) -> None:
-    """Loads, the highest rate, an overload and chaos against the running stack: docs/results.md, in 17 minutes."""
+    """Loads, the highest rate, an overload and chaos against the running stack: docs/results.md, in 18 minutes."""
     from deploy.bench import results
 
     stack = Stack(settings().home)

@@ -34,7 +34,7 @@ class Size:
     rates: tuple[float, ...] = (100.0, 1000.0)
     first: float = 2000.0
     steps: int = 5
-    chaos_s: float = 420.0
+    chaos_s: float = 460.0
     chaos_rate: float = 300.0
 
 
