@@ -117,8 +117,9 @@ def table_of(tables: list[Kept]) -> Table:
         table.add_column(name, no_wrap=True)
     for one in tables:
         each = one.bytes_per_point if one.points >= FEW else None
+        size = f"{one.bytes / 1e6:,.{0 if one.bytes >= 1e9 else 1}f}"
         table.add_row(
-            one.table, f"{one.points:,}", f"{one.bytes / 1e6:,.{0 if one.bytes >= 1e9 else 1}f}", f"{each:.1f}" if each else "",
+            one.table, f"{one.points:,}", size, f"{each:.1f}" if each else "",
             str(one.partitions), f"{one.oldest:%Y-%m-%d}" if one.oldest else "",
             f"{one.drops_at:%Y-%m-%d}" if one.drops_at else "never",
         )  # fmt: skip

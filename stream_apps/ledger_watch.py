@@ -146,12 +146,20 @@ class LedgerWatch:
             cursor.execute(_ABSENT)
             (absent,) = cursor.fetchone()
             cursor.execute(_CROSSINGS)
-            crossings = dict(warning(row, now) for row in cursor.fetchall())
+            crossings = dict(warning(row, now) for row in self._not_retired(cursor.fetchall()))
         old = [minute for minute in received if minute < now - KEEP_MS]
         if old:
             self._redis.hdel(keys.RECEIVED, *old)
         self._measure(minutes, absent, system, now)
         return Findings(gap(minutes, now), self._drops.take(system.get("dropped", 0), now), crossings)
+
+    def _not_retired(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Rows that begin with site and sensor; a retired sensor that was heard again is on the live picture again."""
+        fields = [f"{site}/{sensor}" for site, sensor, *_ in rows]
+        if not fields:
+            return []
+        retired, live = (self._redis.hmget(key, fields) for key in (keys.RETIRED, keys.LATEST))
+        return [row for row, gone, there in zip(rows, retired, live, strict=True) if gone is None or there is not None]
 
     def _measure(self, minutes: list[Minute], absent: int, system: dict[str, int], now: int) -> None:
         found = totals([one for one in minutes if one.minute >= now - DAY_MS], now)

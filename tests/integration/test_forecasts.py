@@ -97,7 +97,7 @@ def test_forecasts_are_scored_when_the_truth_has_come(spark: SparkSession, serie
     assert 0 <= coverage <= 1
 
 
-def test_a_limit_that_will_be_crossed_is_warned_of_and_the_warning_ends(
+def test_a_limit_that_will_be_crossed_is_warned_of_but_not_of_a_retired_sensor_and_the_warning_ends(
     spark: SparkSession, series: int, config: Settings
 ) -> None:
     database = Database(config.dsn("writer"), "weir-test")
@@ -113,6 +113,10 @@ def test_a_limit_that_will_be_crossed_is_warned_of_and_the_warning_ends(
         alert = eventually(warning)
         assert alert["rule"] == "forecast"
         assert alert["text"].startswith("t is forecast to rise above 25 Cel at about")
+        cache.hset(keys.RETIRED, "fc/s1", made)
+        eventually(lambda: warning() is None)
+        cache.hdel(keys.RETIRED, "fc/s1")
+        eventually(warning)
         run_once(spark, database, [], made)
         eventually(lambda: warning() is None)
     database.close()
