@@ -20,8 +20,11 @@ from deploy.stack import Stack
 from spark_jobs import session
 from spark_jobs.database import Database
 from spark_jobs.forecasts import STEP_MS, Limit, run_once
+from stream_apps.ledger_watch import LedgerWatch
 from tests.conftest import eventually
 from weir import keys
+from weir.live import Latest
+from weir.readings import encode
 from weir.settings import Settings, settings
 
 DAYS = 4
@@ -42,7 +45,8 @@ def spark(stack: Stack, config: Settings, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def series(stack: Stack, config: Settings) -> int:
-    """Four days of a daily cycle between 10 and 30, in 5-minute aggregates that end now. Gives the series' id."""
+    """Four days of a daily cycle between 10 and 30 that end now: a reading in the middle of each five minutes, and its
+    aggregate, which is equal to it, so that the repair has nothing to mend. Gives the series' id."""
     now = int(time.time() * 1000) // STEP_MS * STEP_MS
     connection = psycopg2.connect(config.dsn("writer"))
     with connection, connection.cursor() as cursor:
@@ -56,10 +60,18 @@ def series(stack: Stack, config: Settings) -> int:
             (number, at / 1000, 20 - 10 * math.cos(2 * math.pi * (at - now) / 86_400_000) + 0.1 * math.sin(at / 7e5))
             for at in range(now - DAYS * 86_400_000, now, STEP_MS)
         ]
+        for day in range(DAYS + 1):
+            cursor.execute("SELECT ensure_partition(to_timestamp(%s))", ((now - day * 86_400_000) / 1000,))
+        execute_values(
+            cursor,
+            "INSERT INTO readings (series_id, ts, value) VALUES %s",
+            [(one, at + STEP_MS / 2000, value) for one, at, value in rows],
+            template="(%s, to_timestamp(%s), %s)",
+        )
         execute_values(
             cursor,
             "INSERT INTO readings_5m (series_id, bucket, n, mean, min, max) VALUES %s",
-            [(one, at, 5, value, value - 1, value + 1) for one, at, value in rows],
+            [(one, at, 1, value, value, value) for one, at, value in rows],
             template="(%s, to_timestamp(%s), %s, %s, %s, %s)",
         )
     connection.close()
@@ -97,7 +109,7 @@ def test_forecasts_are_scored_when_the_truth_has_come(spark: SparkSession, serie
     assert 0 <= coverage <= 1
 
 
-def test_a_limit_that_will_be_crossed_is_warned_of_but_not_of_a_retired_sensor_and_the_warning_ends(
+def test_a_limit_that_will_be_crossed_is_warned_of_and_the_warning_ends(
     spark: SparkSession, series: int, config: Settings
 ) -> None:
     database = Database(config.dsn("writer"), "weir-test")
@@ -113,13 +125,23 @@ def test_a_limit_that_will_be_crossed_is_warned_of_but_not_of_a_retired_sensor_a
         alert = eventually(warning)
         assert alert["rule"] == "forecast"
         assert alert["text"].startswith("t is forecast to rise above 25 Cel at about")
-        cache.hset(keys.RETIRED, "fc/s1", made)
-        eventually(lambda: warning() is None)
-        cache.hdel(keys.RETIRED, "fc/s1")
-        eventually(warning)
         run_once(spark, database, [], made)
         eventually(lambda: warning() is None)
     database.close()
+
+
+def test_no_limit_is_warned_of_for_a_sensor_that_is_retired_until_it_is_heard_again(config: Settings) -> None:
+    watch = LedgerWatch(config)
+    rows = [("fc", "gone", "t"), ("fc", "back", "t"), ("fc", "here", "t")]
+    with redis.Redis.from_url(config.redis_url) as cache:
+        cache.hset(keys.RETIRED, mapping={"fc/gone": 1, "fc/back": 1})
+        cache.hset(keys.LATEST, "fc/back", encode(Latest("fc", "back", 1, 1, 1, {"t": 1.0})))
+        try:
+            assert watch._not_retired(rows) == [("fc", "back", "t"), ("fc", "here", "t")]
+            assert watch._not_retired([]) == []
+        finally:
+            cache.hdel(keys.RETIRED, "fc/gone", "fc/back")
+            cache.hdel(keys.LATEST, "fc/back")
 
 
 def test_rules_for_limits_are_read_from_a_file(tmp_path: Path, config: Settings) -> None:
