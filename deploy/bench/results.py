@@ -39,7 +39,7 @@ class Size:
 
 
 #: For CI: everything runs, and what is asserted is that nothing is lost.
-SMALL = Size(seconds=10.0, rates=(50.0,), first=200.0, steps=1, chaos_s=45.0, chaos_rate=50.0)
+SMALL = Size(seconds=6.0, rates=(50.0,), first=200.0, steps=1, chaos_s=35.0, chaos_rate=50.0)
 
 Run = dict[str, Any]
 
