@@ -12,7 +12,7 @@ from dash import ClientsideFunction, Dash, Input, Output, dcc, html
 
 from web import account, api, routes, routes_pages, security
 from web.access import gate
-from web.pages import alerts, forecasts, map, overview, pipeline, sensor, sensors
+from web.pages import alerts, forecasts, map, not_found_404, overview, pipeline, sensor, sensors
 from weir.settings import settings
 
 #: `/` stays the map, which shared links lead to and which says what is happening *where*.
@@ -54,6 +54,7 @@ def create() -> Dash:
     for module, path, name in PAGES:
         dash.register_page(module.__name__, path=path, name=name, title=f"{name} · Weir", layout=module.layout)
         module.register(app)
+    dash.register_page(not_found_404.__name__, title="No such page · Weir", layout=not_found_404.layout)
     app.layout = _frame  # a function: who is signed in is seen in it
     _register(app)
     routes.add(app.server)

@@ -105,6 +105,13 @@ def test_wrong_parameters_are_told_and_the_page_is_there_all_the_same(tab: Page,
     tab.locator("#latest-table").wait_for(timeout=LONG)
 
 
+def test_an_address_that_leads_nowhere_says_so_and_leads_on(tab: Page, config: Settings) -> None:
+    tab.goto(status.url(config) + "maap")
+    tab.get_by_role("heading", name="There is no such page").wait_for()
+    tab.get_by_role("link", name="Go to the map").click()
+    tab.locator(".leaflet-container").wait_for()
+
+
 def test_the_last_day_can_be_played_back_and_left_again(tab: Page, config: Settings) -> None:
     # The address is our own, and http.
     asked = urllib.request.Request(
