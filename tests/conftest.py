@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,18 +69,28 @@ def silent(text: str) -> Iterator[None]:
     yield
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="weir-test-"))
-    (home / "devices.json").write_text(json.dumps(rules()))
-    one = Stack(home, free_ports(10))
+@contextmanager
+def running(
+    prefix: str, wanted: Sequence[str], count: int = 10, first: int = 25_000, kafka: str = "", devices: str = ""
+) -> Iterator[Stack]:
+    """A stack of its own with `wanted` up, on `count` free ports from `first` on; gone afterwards with its data."""
+    home = Path(tempfile.mkdtemp(prefix=prefix))
+    if devices:
+        (home / "devices.json").write_text(devices)
+    one = Stack(home, free_ports(count, first), kafka)
     try:
-        one.up(silent, (*SERVERS, *WORKERS))
+        one.up(silent, wanted)
         yield one
     finally:
         one.down()
         postgres.remove_data(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with running("weir-test-", (*SERVERS, *WORKERS), devices=json.dumps(rules())) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ import psycopg2
 import pytest
 import yaml
 
-from deploy import environment, postgres, status
+from deploy import environment, status
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from tests.conftest import eventually, free_ports, silent
+from tests.conftest import eventually, running
 from tests.contained import POSSIBLE, ROOT, UID, Container
 from weir.ledger import totals
 from weir.settings import Settings
@@ -30,15 +30,8 @@ PLACES = ("/", "/etc", "/etc/weir", "/run/secrets", "/tmp", "/var/weir", str(ROO
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="weir-contained-"))
-    one = Stack(home, free_ports(10, 28_700))
-    try:
-        one.up(silent, SERVERS)
+    with running("weir-contained-", SERVERS, 10, 28_700) as one:
         yield one
-    finally:
-        one.down()
-        postgres.remove_data(home)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ import msgspec
 import pytest
 import redis
 
-from deploy import health, postgres
+from deploy import health
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from tests.conftest import eventually, free_ports, silent
+from tests.conftest import eventually, running
 from tests.integration.test_two_bridges import records
 from weir import keys
 from weir.live import Latest
@@ -50,15 +48,8 @@ class Worker:
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("WEIR_BRIDGE_SHARDS", "4")  # `up` makes a session for each, before anything is published
-    home = Path(tempfile.mkdtemp(prefix="weir-share-"))
-    one = Stack(home, free_ports(16, 28_240))
-    try:
-        one.up(silent, SERVERS)
+    with running("weir-share-", SERVERS, 16, 28_240) as one:
         yield one
-    finally:
-        one.down()
-        postgres.remove_data(home)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_nothing_is_lost_when_bridges_and_detectors_are_killed_and_join_under_load(stack: Stack) -> None:

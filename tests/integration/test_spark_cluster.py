@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +13,10 @@ import psycopg2
 import pyspark
 import pytest
 
-from deploy import health, postgres
+from deploy import health
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from tests.conftest import eventually, free_ports, silent
+from tests.conftest import eventually, running
 from weir.settings import Settings
 
 READINGS = 500
@@ -26,15 +24,8 @@ READINGS = 500
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="weir-cluster-"))
-    one = Stack(home, free_ports(16, 28_260))
-    try:
-        one.up(silent, (*SERVERS, "bridge"))
+    with running("weir-cluster-", (*SERVERS, "bridge"), 16, 28_260) as one:
         yield one
-    finally:
-        one.down()
-        postgres.remove_data(home)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def spark_class(home: Path, log: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from deploy import health, postgres
+from deploy import health
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from tests.conftest import eventually, free_ports, silent
+from tests.conftest import eventually, running
 from weir import topics
 from weir.readings import decode_frame
 from weir.settings import Settings
@@ -31,15 +29,8 @@ READINGS = 400
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="weir-two-"))
-    one = Stack(home, free_ports(12))
-    try:
-        one.up(silent, SERVERS)
+    with running("weir-two-", SERVERS, 12) as one:
         yield one
-    finally:
-        one.down()
-        postgres.remove_data(home)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 class Bridge:

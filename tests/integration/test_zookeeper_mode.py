@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg2
 import pytest
 
-from deploy import jars, postgres, status
+from deploy import jars, status
 from deploy.stack import SERVERS, Stack
 from edge.publisher import Publisher
-from tests.conftest import eventually, free_ports, silent
+from tests.conftest import eventually, running
 from weir.ledger import totals
 from weir.settings import Settings, settings
 from weir.versions import KAFKA_WITH_ZOOKEEPER, ZOOKEEPER
@@ -24,15 +21,8 @@ READINGS = 200
 
 @pytest.fixture(scope="module")
 def old() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="weir-zk-"))
-    one = Stack(home, free_ports(10, 28_100), "zookeeper")
-    try:
-        one.up(silent, (*SERVERS, "bridge", "detector", "alerts", "spark"))
+    with running("weir-zk-", (*SERVERS, "bridge", "detector", "alerts", "spark"), 10, 28_100, kafka="zookeeper") as one:
         yield one
-    finally:
-        one.down()
-        postgres.remove_data(home)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_readings_go_from_mqtt_to_postgres_and_the_ledger_balances(old: Stack) -> None:
